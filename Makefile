@@ -1,0 +1,77 @@
+# Everything a checkout needs, each target doing its own set-up: make demo, make test.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+comma  := ,
+# what this machine is: a Jetson (JetPack brings cv2 and TensorRT), an NVIDIA workstation, or neither
+MACHINE := $(if $(wildcard /etc/nv_tegra_release),jetson,$(if $(shell command -v nvidia-smi),gpu,cpu))
+EXTRAS_jetson := jetson-demo
+EXTRAS_gpu    := gpu-export-rtx-demo
+EXTRAS_cpu    := cpu-export-rtx-demo
+RUN_EXTRAS  := $(EXTRAS_$(MACHINE))
+TEST_EXTRAS := cpu-openvino-export-rtx-demo-dev
+SITE_jetson := --system-site-packages
+
+.PHONY: setup demo test check fmt zoo soak gpu bench wheel jetson-wheels clean
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+setup: $(VENV)/has-$(TEST_EXTRAS) zoo   ## a virtual environment for developing
+	$(BIN)/pre-commit install
+
+demo: $(VENV)/has-$(RUN_EXTRAS)         ## the whole path on real weights and a real clip
+	$(BIN)/python -m vedette demo
+
+test: check zoo                         ## what CI runs: no GPU, no network
+	$(BIN)/python -m pytest -m "not gpu"
+
+check: $(VENV)/has-$(TEST_EXTRAS)       ## formatting, lint, types
+	$(BIN)/ruff format --check -q
+	$(BIN)/ruff check -q
+	$(BIN)/mypy
+
+fmt: $(VENV)/has-$(TEST_EXTRAS)         ## rewrite
+	$(BIN)/ruff check -q --fix
+	$(BIN)/ruff format -q
+
+# the models in the box, exported from export/zoo's weights; what `run` opens without PyTorch
+ZOO := $(patsubst export/zoo/%.safetensors,runtime/zoo/%.onnx,$(wildcard export/zoo/*.safetensors))
+zoo: $(ZOO)
+$(ZOO): runtime/zoo/%.onnx: export/zoo/%.safetensors export/networks/%.py $(wildcard export/*.py) | $(VENV)/has-$(TEST_EXTRAS)
+	$(BIN)/python -m vedette export $* -o $@
+
+soak: zoo                               ## SECONDS=3600 make soak: memory, files and threads stay flat
+	$(BIN)/python -m pytest -m soak -s
+
+gpu:                                    ## on a machine that has one
+	$(BIN)/python -m pytest -m gpu
+
+bench: zoo                              ## writes benchmarks/results/<machine>/
+	$(BIN)/python benchmarks/bench_pipeline.py
+
+wheel: zoo                              ## wheel and sdist from a clean copy of what git has, plus the zoo
+	rm -rf build dist && mkdir -p build dist
+	git archive --prefix=build/source/ HEAD | tar -x
+	cp runtime/zoo/*.onnx runtime/zoo/*.onnx.json build/source/runtime/zoo/
+	$(BIN)/python -m build -q --outdir dist build/source
+	ls -l dist
+
+jetson-wheels: $(VENV)/has-$(TEST_EXTRAS)   ## do the base dependencies resolve on JetPack 6.2 and 7.2?
+	for python in 310 312; do $(BIN)/python -m pip download -q --only-binary=:all: --dest build/jetson-$$python \
+	  --platform manylinux_2_28_aarch64 --platform manylinux_2_17_aarch64 --python-version $$python \
+	  $$($(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'])") || exit 1; \
+	  echo "cp$$python aarch64: resolved"; done
+
+# has-A-B: the extras A and B are installed; done again only when pyproject.toml changes
+$(VENV)/has-%: pyproject.toml | $(BIN)/python
+	@echo "installing vedette[$(subst -,$(comma),$*)] for a $(MACHINE) machine: 0.3 GB without PyTorch; with it (export)"
+	@echo "another 0.7 GB for a CPU build, several GB where the package index gives a CUDA build"
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q -e '.[$(subst -,$(comma),$*)]'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(SITE_$(MACHINE)) $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info runtime/zoo/*.onnx runtime/zoo/*.json

@@ -1,0 +1,1 @@
+"""One file a backend; engine.py says what each file has."""

@@ -1,0 +1,64 @@
+"""Every error that Vedette raises on purpose; the exit code of the command line is the class's.
+
+VedetteError            1   our own fault
+├── UsageError          2   a flag, an argument or a config
+├── SourceError         3   a camera, video or picture that cannot be read
+├── ModelError          4   a model or engine that is refused
+│   └── ManifestError   4   its manifest is wrong, missing or for other bytes
+├── DeviceError         5   GPU or driver
+└── DiskError           6   an output that cannot be written
+"""
+
+import re
+
+
+class VedetteError(Exception):
+    """What happened, why, and what to do about it: one line each."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, why: str = "", cure: str = "") -> None:
+        self.what, self.why, self.cure = (" ".join(redact(text).split()) for text in (what, why, cure))
+        super().__init__(self.what)
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  why: {self.why or 'no more is known'}\n  cure: {self.cure or 'run again with --debug'}"
+
+
+class UsageError(VedetteError):
+    """A flag, an argument or a config that cannot be meant."""
+
+    exit_code = 2
+
+
+class SourceError(VedetteError):
+    """A camera, video or picture that cannot be read."""
+
+    exit_code = 3
+
+
+class ModelError(VedetteError):
+    """A model or engine that is refused."""
+
+    exit_code = 4
+
+
+class ManifestError(ModelError):
+    """A manifest that is missing, malformed, or does not belong to the bytes beside it."""
+
+
+class DeviceError(VedetteError):
+    """A GPU, driver or device library that is missing or failed."""
+
+    exit_code = 5
+
+
+class DiskError(VedetteError):
+    """An output that cannot be written."""
+
+    exit_code = 6
+
+
+def redact(text: str) -> str:
+    """Replace the user info of every URL in a text: passwords may hold any character, so up to the last '@'."""
+    return re.sub(r"(\w[\w+.-]*://)\S*@", r"\1***@", text)

@@ -1,0 +1,221 @@
+"""The manifest: all that export hands to runtime, strict JSON beside the file and named after it whole.
+
+`m.onnx` -> `m.onnx.json`, `m.engine` -> `m.engine.json`. An unknown key, a wrong type or a differing hash is an error.
+Next: engine.py (the bytes a manifest vouches for, opened), decoders/ (what `decoder` names).
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from vedette.runtime.errors import ManifestError, ModelError
+
+STRICT = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+DType = Literal["float32", "float16", "uint8", "int32", "int64", "bool"]
+Task = Literal["detection", "pose", "segmentation", "instances", "image"]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """How a picture of any size becomes the network's input.
+
+    letterbox keeps the aspect ratio and pads to the shape; stretch does not keep it; multiple keeps it, fills the
+    height and lets the width follow, padded to a multiple (OpenPose's rule).
+    """
+
+    __pydantic_config__ = STRICT
+    rule: Literal["letterbox", "stretch", "multiple"] = "letterbox"
+    anchor: Literal["centre", "top-left", "bottom-right"] = "centre"
+    pad: float = 114.0
+    multiple: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input tensor. -1 marks a dynamic axis; minimum, typical and maximum bound it. y = (pixel * scale - mean) / std."""
+
+    __pydantic_config__ = STRICT
+    name: str
+    shape: Shape
+    dtype: DType = "float32"
+    minimum: Shape = ()
+    typical: Shape = ()
+    maximum: Shape = ()
+    multiple_of: Shape = ()
+    pixel_format: Literal["bgr", "rgb", "gray", "none"] = "none"
+    resize: Resize = field(default_factory=Resize)
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def bounds(self) -> tuple[Shape, Shape, Shape]:
+        """(minimum, typical, maximum) with fixed axes filled in."""
+        return tuple(bound or self.shape for bound in (self.minimum, self.typical, self.maximum))  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One output tensor, bound by name and role, never by position."""
+
+    __pydantic_config__ = STRICT
+    name: str
+    shape: Shape
+    dtype: DType = "float32"
+    role: str = ""
+    box_format: Literal["xyxy", "cxcywh", "ltrb", "none"] = "none"
+    box_units: Literal["pixels", "normalised", "cells", "none"] = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """The output family (a file of decoders/) and its parameters, checked by that file."""
+
+    __pydantic_config__ = STRICT
+    family: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """What one output differed by from the fp32 PyTorch reference, over `feeds` inputs."""
+
+    __pydantic_config__ = STRICT
+    output: str
+    max_abs: float
+    mean_abs: float
+    scale: float  # largest absolute reference value: what max_abs is to be read against
+    feeds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything the runtime knows about one model file."""
+
+    __pydantic_config__ = STRICT
+    name: str
+    task: Task
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    decoder: Decoder
+    schema_version: Literal[1] = 1
+    labels: tuple[str, ...] = ()
+    licence: str = "unknown"
+    provenance: str = ""
+    accuracy: str = ""
+    precision: Literal["fp32", "fp16", "int8", "mixed"] = "fp32"
+    files: dict[str, str] = field(default_factory=dict)  # file name -> sha256
+    reference_sha256: str = ""  # of the fp32 weights it was built from
+    build: dict[str, str] = field(default_factory=dict)
+    parity: tuple[Parity, ...] = ()
+
+    def input(self, name: str) -> Input:
+        return next(item for item in self.inputs if item.name == name)
+
+    def output_named(self, role: str) -> str:
+        """The name of the output that plays a role."""
+        return next(item.name for item in self.outputs if item.role == role)
+
+
+def path_beside(model: Path) -> Path:
+    """m.onnx -> m.onnx.json."""
+    return model.with_name(model.name + ".json")
+
+
+@cache
+def _adapter() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Manifest)
+
+
+def parse(text: bytes | str, *, origin: str = "manifest") -> Manifest:
+    """Read and check a manifest.
+
+    Raises:
+        ManifestError: not JSON, an unknown or missing key, a wrong type, or a file name that leaves the folder.
+    """
+    from pydantic import ValidationError
+
+    try:
+        manifest: Manifest = _adapter().validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise ManifestError(
+            f"{origin} is not a manifest of schema 1",
+            why=f"{where}: {first['msg']}",
+            cure="write it again with vedette export or vedette adopt; manifests are not edited by hand",
+        ) from None
+    for name in manifest.files:
+        if Path(name).name != name or name in {"", ".", ".."}:
+            raise ManifestError(
+                f"{origin} names a file outside its folder: {name}",
+                why="a model may only be made of files that lie beside its manifest",
+                cure="put the files in one folder and export again",
+            )
+    return manifest
+
+
+def dumps(manifest: Manifest) -> str:
+    """The JSON text of a manifest, stable from run to run."""
+    return json.dumps(asdict(manifest), indent=1, allow_nan=False) + "\n"
+
+
+def save(manifest: Manifest, model: Path) -> None:
+    """Write the manifest beside its model file."""
+    path_beside(model).write_text(dumps(manifest), encoding="utf-8")
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def load(model: Path) -> tuple[Manifest, dict[str, bytes]]:
+    """Read a model file and its manifest; what is returned is exactly what was hashed.
+
+    Returns:
+        The manifest, and the bytes of every file that it names (the model itself among them).
+
+    Raises:
+        ModelError: no such model.
+        ManifestError: the manifest is missing, malformed, or vouches for other bytes.
+    """
+    data = _read(model)
+    beside = path_beside(model)
+    if not beside.is_file():
+        raise ManifestError(
+            f"{model.name} has no manifest",
+            why=f"{beside.name} is not beside it, and its metadata does not say how to read it",
+            cure=f"vedette adopt {model.name} -o {model.name}, or export it with vedette export",
+        )
+    manifest = parse(_read(beside), origin=beside.name)
+    files = {model.name: data}
+    files.update({name: _read(model.with_name(name)) for name in manifest.files if name != model.name})
+    for name, content in files.items():
+        _check_hash(name, content, manifest.files.get(name, ""), beside.name)
+    return manifest, files
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"cannot read {path}",
+            why=error.strerror or str(error),
+            cure="vedette zoo lists the models in the box",
+        ) from None
+
+
+def _check_hash(name: str, content: bytes, expected: str, manifest_name: str) -> None:
+    found = sha256(content)
+    if found != expected:
+        raise ManifestError(
+            f"{name} is not the file that {manifest_name} was written for",
+            why=f"sha256 {found[:12]}…, the manifest says {expected[:12] or 'nothing'}…",
+            cure="copy both files again from where they were made, or export again",
+        )

@@ -1,0 +1,214 @@
+"""`Model`: a zoo name, an .onnx, an .engine or a recording, opened; call it on pictures, videos and cameras.
+
+In: a reference to a model, then sources.  Out: Results.  Next: pipeline.py for the loop, manifest.py for what is checked.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import vedette
+from vedette.runtime import manifest as manifests
+from vedette.runtime.engine import open_engine
+from vedette.runtime.errors import ModelError, UsageError
+from vedette.runtime.frame import Array, Frame
+from vedette.runtime.pipeline import Pipeline
+from vedette.runtime.preprocess import Size
+from vedette.runtime.results import Result
+from vedette.runtime.runner import HostRunner
+from vedette.runtime.sources import Source, SourceOptions, open_source
+from vedette.runtime.tasks import Config
+
+SUFFIXES = (".onnx", ".engine", ".npz")
+Picture = str | Path | int | Array
+
+
+class Model:
+    """An opened model.
+
+    >>> model = Model("nanodet")
+    >>> result = model("bus.jpg")[0]
+    >>> result.boxes.xyxy, result.summary(), result.plot()
+
+    Args:
+        model: a zoo name, or the path of a model with its manifest beside it.
+        backend: auto, or one of vedette.runtime.backends.
+        imgsz: (width, height) of the network's input, where it is dynamic; an int is a square.
+        options: fields of tasks.Config (conf, iou, max_det, classes).
+
+    Raises:
+        ModelError: missing, malformed, or not what its manifest says.
+        DeviceError: the backend does not work here.
+    """
+
+    def __init__(
+        self, model: str | Path, *, backend: str = "auto", imgsz: int | Size | None = None, **options: Any
+    ) -> None:
+        path = find_model(str(model))
+        self.manifest, data = manifests.load(path)
+        self._config = _configured(Config(), options)
+        self._imgsz = (imgsz, imgsz) if isinstance(imgsz, int) else imgsz
+        self._engine = open_engine(path, self.manifest, data, backend=backend)
+        self.backend = self._engine.backend
+        self.runner()  # a wrong size or option is told now, not at the first frame
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Class names by id."""
+        return dict(enumerate(self.manifest.labels))
+
+    def runner(self, **options: Any) -> HostRunner:
+        """A Runner over this model's engine, for a Pipeline of your own."""
+        return HostRunner(self.manifest, self._engine, _configured(self._config, options), imgsz=self._imgsz)
+
+    def __call__(
+        self,
+        source: Picture | Iterable[Picture],
+        *,
+        stream: bool = False,
+        vid_stride: int = 1,
+        **options: Any,
+    ) -> Any:
+        """Run over a source: a path, folder, glob, URI, uint8 [H, W, 3] BGR array, or a list of them.
+
+        Returns:
+            A list of Results, one a frame; with stream=True an iterator that holds one at a time.
+
+        Raises:
+            UsageError: a camera without stream=True, whose results would grow for ever.
+            SourceError: it cannot be read.
+        """
+        opened = _open_sources(source, vid_stride)
+        if not stream and any(item.live for item in opened.values()):
+            raise UsageError(
+                "a live source needs stream=True",
+                why="it never ends, and a list of its results would fill the memory",
+                cure="for result in model(source, stream=True): …",
+            )
+        results = self._results(opened, options)
+        return results if stream else list(results)
+
+    def _results(self, sources: dict[str, Source], options: dict[str, Any]) -> Iterator[Result]:
+        runner = self.runner(**options)
+        for name, source in sources.items():  # in turn, so that results come in the order of the sources
+            for _, results in Pipeline({name: source}, [runner]).run():
+                yield results[0]
+
+    def close(self) -> None:
+        """Free the engine."""
+        self._engine.close()
+
+
+def _configured(config: Config, options: dict[str, Any]) -> Config:
+    try:
+        changed = replace(config, **options)
+    except TypeError:
+        known = ", ".join(Config.__dataclass_fields__)
+        raise UsageError(f"unknown option among {', '.join(options)}", why=f"there are {known}") from None
+    for name, value in (("conf", changed.conf), ("iou", changed.iou)):
+        if value is not None and not 0 <= value <= 1:
+            raise UsageError(
+                f"{name} {value} is out of range", why="it is a share, 0 to 1", cure=f"{name} 0.25, say"
+            )
+    return changed
+
+
+def _open_sources(source: Any, stride: int) -> dict[str, Source]:
+    items = source if isinstance(source, list | tuple) else [source]
+    opened: dict[str, Source] = {}
+    for index, item in enumerate(items):
+        name = f"cam{index}"
+        if isinstance(item, np.ndarray):
+            opened[name] = ArraySource(item, stream=name)
+        else:
+            opened[name] = open_source(str(item), SourceOptions(stream=name, stride=stride))
+    return opened
+
+
+class ArraySource:
+    """One picture that is in memory already."""
+
+    live, frame_count, uri = False, 1, "array"
+
+    def __init__(self, image: Array, *, stream: str = "cam0") -> None:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise UsageError(
+                f"cannot take an array of {image.dtype} {list(image.shape)} as a picture",
+                why="pictures are uint8 [height, width, 3] in BGR order",
+                cure="convert it, e.g. (image * 255).astype('uint8')[..., ::-1]",
+            )
+        self._frames = [Frame((image,), stream=stream, source="array")]
+
+    def read(self, timeout_s: float = 1.0) -> Any:
+        from vedette.runtime.sources import END
+
+        return self._frames.pop() if self._frames else END
+
+    def close(self) -> None:
+        self._frames = []
+
+
+def zoo_folder() -> Path:
+    """Where the wheel keeps its models."""
+    return Path(str(files("vedette").joinpath("runtime", "zoo")))
+
+
+def zoo_names() -> tuple[str, ...]:
+    """The networks in the box, made or not."""
+    weights = Path(str(files("vedette").joinpath("export", "zoo")))
+    found = [*zoo_folder().glob("*.onnx"), *weights.glob("*.safetensors")]
+    return tuple(sorted({path.stem for path in found}))
+
+
+def find_model(reference: str) -> Path:
+    """The file that a reference means: a path, or a zoo name (hyphens and underscores alike).
+
+    Raises:
+        ModelError: neither.
+    """
+    path = Path(reference)
+    name = reference.replace("-", "_")
+    if path.suffix in SUFFIXES or path.is_file():
+        return path
+    if name not in zoo_names():
+        raise ModelError(
+            f"no model {reference!r}",
+            why=f"there is no such file, and the zoo has {', '.join(zoo_names()) or 'nothing in it'}",
+            cure="vedette zoo lists the models in the box",
+        )
+    for folder in (zoo_folder(), _cache()):
+        if (folder / f"{name}.onnx").is_file():
+            return folder / f"{name}.onnx"
+    return _export_to_cache(name)
+
+
+def _cache() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "vedette" / f"zoo-{vedette.__version__}"
+
+
+def _export_to_cache(name: str) -> Path:
+    """Make a zoo model once, by our own command, so that the runtime itself never imports PyTorch."""
+    target = _cache() / f"{name}.onnx"
+    if find_spec("torch") is None:
+        raise ModelError(
+            f"the zoo model {name} has not been made",
+            why="this is a checkout without make zoo, and PyTorch is not here to export it",
+            cure="make zoo (or pip install 'vedette[export]'), or install the wheel, which has it inside",
+        )
+    command = [sys.executable, "-m", "vedette", "export", name, "-o", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        why = (done.stderr.strip().splitlines() or ["no reason given"])[0]
+        raise ModelError(
+            f"exporting {name} into the cache failed", why=why, cure=f"vedette export {name} -o {name}.onnx"
+        )
+    return target

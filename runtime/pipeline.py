@@ -1,0 +1,140 @@
+"""The main path; read first. Source -> Frame -> Runner -> Result -> Sinks.
+
+A reader thread per source fills the inbox; this loop, in the caller's thread, takes a batch of at most one frame a stream,
+runs every model on it and hands each frame with its results to every sink. Next: runner.py, inbox.py, sources/, sinks/.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from vedette.runtime.errors import SourceError
+from vedette.runtime.frame import Frame
+from vedette.runtime.inbox import Inbox
+from vedette.runtime.results import Result
+from vedette.runtime.runner import Runner
+from vedette.runtime.sinks import Sink
+from vedette.runtime.sources import END, TIMEOUT, Source
+
+log = logging.getLogger(__name__)
+Policy = Literal["latest", "all"]
+Step = tuple[Frame, list[Result]]
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """Some sources through some models into some sinks.
+
+    Attributes:
+        policy: `all` runs every frame, `latest` only the newest of each stream; None is latest for cameras, all for files.
+        max_frames: frames per stream after which it ends; None for all.
+        stop: set it, from any thread or signal handler, to end the run after the frame at hand.
+        failures: what went wrong with each stream that failed.
+    """
+
+    sources: dict[str, Source]
+    runners: Sequence[Runner]
+    sinks: Sequence[Sink] = ()
+    policy: Policy | None = None
+    max_frames: int | None = None
+    connect_timeout_s: float = 10.0
+    stop: threading.Event = field(default_factory=threading.Event)
+    failures: dict[str, SourceError] = field(default_factory=dict)
+
+    def run(self) -> Iterator[Step]:
+        """Yield each frame with the result of every model on it, after the sinks have taken them.
+
+        Raises:
+            SourceError: no source gave a single frame.
+            ModelError, DeviceError, DiskError: a runner or a sink failed.
+        """
+        inbox = Inbox()
+        for name, source in self.sources.items():
+            inbox.add(name, lossless=self.policy == "all" or (self.policy is None and not source.live))
+        readers = [
+            threading.Thread(
+                target=self._read, args=(name, source, inbox), name=f"reader {name}", daemon=True
+            )
+            for name, source in self.sources.items()
+        ]
+        try:
+            for reader in readers:
+                reader.start()
+            yield from self._steps(inbox)
+        finally:
+            self._finish(inbox, readers)
+
+    def _steps(self, inbox: Inbox) -> Iterator[Step]:
+        lived = False
+        while not self.stop.is_set() and not inbox.exhausted:
+            for step in self._batches(inbox.take(timeout_s=0.1)):
+                lived = True
+                for sink in self.sinks:
+                    sink.write(*step)
+                yield step
+        if not lived and self.failures and not self.stop.is_set():
+            raise next(iter(self.failures.values()))
+
+    def _batches(self, waiting: Sequence[tuple[Frame, int]]) -> Iterator[Step]:
+        size = min((runner.max_batch for runner in self.runners), default=len(waiting))
+        for start in range(0, len(waiting), max(1, size)):
+            if self.stop.is_set():
+                return
+            yield from self._infer(waiting[start : start + size])
+
+    def _infer(self, batch: Sequence[tuple[Frame, int]]) -> Iterator[Step]:
+        frames = [frame for frame, _ in batch]
+        pending = [runner.submit(frames) for runner in self.runners]
+        by_model = [work.results() for work in pending]
+        for index, (frame, dropped) in enumerate(batch):
+            yield frame, [replace(results[index], dropped=dropped) for results in by_model]
+
+    def _read(self, name: str, source: Source, inbox: Inbox) -> None:
+        """A reader thread: the only one that touches this source."""
+        try:
+            self._pump(source, inbox)
+        except SourceError as error:
+            self.failures[name] = error
+            log.warning("%s failed: %s", name, error.what)
+        except Exception as error:  # a fault of one source must not stop the others  # noqa: BLE001
+            self.failures[name] = SourceError(f"{source.uri} failed", why=f"{type(error).__name__}: {error}")
+            log.warning("%s failed", name, exc_info=error)
+        finally:
+            source.close()
+            inbox.finish(name)
+
+    def _pump(self, source: Source, inbox: Inbox) -> None:
+        delivered, began = 0, time.monotonic()
+        while not self.stop.is_set() and delivered != self.max_frames:
+            frame = source.read(timeout_s=0.5)
+            if frame is END:
+                return
+            if frame is TIMEOUT:
+                if not delivered and time.monotonic() - began > self.connect_timeout_s:
+                    raise SourceError(
+                        f"no frame from {source.uri} within {self.connect_timeout_s:g} s",
+                        why="it is connected but delivers nothing that can be decoded",
+                        cure="check the camera, or raise --connect-timeout",
+                    )
+            elif not inbox.put(frame):
+                return
+            else:
+                delivered += 1
+
+    def _finish(self, inbox: Inbox, readers: Sequence[threading.Thread]) -> None:
+        """Stop the readers and complete every file; the first failure of a sink is raised once all are closed."""
+        self.stop.set()
+        inbox.stop()
+        for reader in readers:
+            reader.join(timeout=0.5)  # one inside a camera's time-out is left behind: it is a daemon
+        errors = []
+        for sink in self.sinks:
+            try:
+                sink.close()
+            except Exception as error:  # noqa: BLE001  (the others must be closed first)
+                errors.append(error)
+        if errors:
+            raise errors[0]

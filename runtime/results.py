@@ -1,0 +1,203 @@
+"""What a model found in one frame, in original-image pixels, under the field's attribute names.
+
+In: arrays from tasks/.  Out: numbers, text, JSON, pictures.  supervision's `from_ultralytics` takes a Result unchanged.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vedette.runtime.frame import Array, Frame
+from vedette.runtime.plugins import load
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Boxes:
+    """Axis-aligned boxes."""
+
+    xyxy: Array  # float32 [N, 4] pixels
+    conf: Array  # float32 [N]
+    cls: Array  # int64 [N]
+    orig_shape: tuple[int, int]  # (height, width)
+    id: Array | None = None  # int64 [N], track identities
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+    def __getitem__(self, index: Any) -> "Boxes":
+        identity = None if self.id is None else self.id[index]
+        return replace(self, xyxy=self.xyxy[index], conf=self.conf[index], cls=self.cls[index], id=identity)
+
+    @property
+    def xywh(self) -> Array:
+        """[N, 4] centre x, centre y, width, height in pixels."""
+        low, high = self.xyxy[:, :2], self.xyxy[:, 2:]
+        return np.concatenate([(low + high) / 2, high - low], axis=1)
+
+    @property
+    def xyxyn(self) -> Array:
+        """[N, 4] as fractions of the image."""
+        height, width = self.orig_shape
+        return self.xyxy / np.array([width, height, width, height], np.float32)
+
+    @property
+    def xywhn(self) -> Array:
+        """[N, 4] centre and size as fractions of the image."""
+        height, width = self.orig_shape
+        return self.xywh / np.array([width, height, width, height], np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Masks:
+    """One bool mask per object or class."""
+
+    data: Array  # bool [N, H, W] at the original size
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: Any) -> "Masks":
+        return Masks(self.data[index])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keypoints:
+    """Joints of people; a joint that was not found has conf 0 and lies at (0, 0)."""
+
+    xy: Array  # float32 [P, K, 2] pixels
+    conf: Array  # float32 [P, K]
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    def __getitem__(self, index: Any) -> "Keypoints":
+        return Keypoints(self.xy[index], self.conf[index])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segmentation:
+    """A class for every pixel."""
+
+    label_map: Array  # int16 [H, W]: index into names, -1 where none
+    probabilities: Array  # float32 [C, h, w] at the network's resolution, letterbox removed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """What one model found in one frame."""
+
+    frame: Frame
+    model: str
+    task: str
+    names: Mapping[int, str]
+    boxes: Boxes | None = None
+    masks: Masks | None = None
+    keypoints: Keypoints | None = None
+    segmentation: Segmentation | None = None
+    skeleton: tuple[tuple[int, int], ...] = ()
+    latency_ms: Mapping[str, float] = field(default_factory=dict)
+    dropped: int = 0
+
+    @property
+    def orig_shape(self) -> tuple[int, int]:
+        """(height, width) of the original image."""
+        width, height = self.frame.size
+        return height, width
+
+    @property
+    def orig_img(self) -> Array:
+        """The frame as uint8 [H, W, 3] BGR."""
+        return self.frame.bgr()
+
+    @property
+    def path(self) -> str:
+        """The file or URI it came from."""
+        return self.frame.source
+
+    def __len__(self) -> int:
+        parts = (self.boxes, self.masks, self.keypoints)
+        return next((len(part) for part in parts if part is not None), 0)
+
+    def __getitem__(self, index: int | slice | Array) -> "Result":
+        """The same result with only some of its objects."""
+        keep = np.atleast_1d(np.arange(len(self))[index])
+        parts = {
+            name: part[keep]
+            for name in ("boxes", "masks", "keypoints")
+            if (part := getattr(self, name)) is not None
+        }
+        return replace(self, **parts)
+
+    def __iter__(self) -> Iterator["Result"]:
+        return (self[index] for index in range(len(self)))
+
+    def timed(self, latency_ms: Mapping[str, float]) -> "Result":
+        """The same result with its latencies."""
+        return replace(self, latency_ms=latency_ms)
+
+    def summary(self) -> str:
+        """'4 persons, 1 dog', or 'nothing'."""
+        count = Counter(self._labels())
+        ordered = sorted(count, key=list(self.names.values()).index)
+        return ", ".join(f"{count[name]} {_plural(name, count[name])}" for name in ordered) or "nothing"
+
+    def _labels(self) -> list[str]:
+        if self.boxes is not None:
+            return [self.names[int(index)] for index in self.boxes.cls]
+        if self.segmentation is not None:
+            return [self.names[int(i)] for i in np.unique(self.segmentation.label_map) if i >= 0]
+        return []
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON record of this frame and model; only the task's own key is present."""
+        frame = self.frame
+        return {
+            "stream": frame.stream,
+            "source": frame.source,
+            "frame": frame.index,
+            "time_s": round(frame.time_s, 6),
+            "size": list(frame.size),
+            "model": self.model,
+            "task": self.task,
+            "suspect": frame.suspect,
+            "dropped": self.dropped,
+            "latency_ms": {stage: round(value, 3) for stage, value in self.latency_ms.items()},
+            **_task(self.task).record(self),
+        }
+
+    def to_json(self) -> str:
+        """to_dict as one line."""
+        return json.dumps(self.to_dict(), separators=(",", ":"), allow_nan=False)
+
+    def plot(self, image: Array | None = None) -> Array:
+        """The result drawn on a copy of the frame, or onto a given uint8 BGR image."""
+        canvas = self.orig_img.copy() if image is None else image
+        _task(self.task).draw(canvas, self)
+        return canvas
+
+    def save(self, path: str | Path) -> Path:
+        """Write the plot as a picture.
+
+        Raises:
+            DiskError: the file cannot be written.
+        """
+        from vedette.runtime.draw import write_picture
+
+        target = Path(path)
+        write_picture(target, self.plot())
+        return target
+
+
+def _task(name: str) -> Any:
+    return load("vedette.runtime.tasks", name)
+
+
+def _plural(noun: str, count: int) -> str:
+    if count == 1:
+        return noun
+    return noun + ("es" if noun.endswith(("s", "sh", "ch", "x")) else "s")

@@ -1,0 +1,106 @@
+"""The command line's front door: verbs from commands/, errors as three lines, exit codes from errors.py."""
+
+import errno
+import logging
+import os
+import sys
+
+from vedette.runtime.errors import UsageError, VedetteError
+from vedette.runtime.plugins import load, names
+
+VERBS = "vedette.commands"
+
+
+def main() -> None:
+    """Run one verb and exit with its code."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="%(levelname)s %(message)s")
+    logging.getLogger("libav").setLevel(
+        logging.CRITICAL
+    )  # decoder messages belong to streams, not to the terminal
+    try:
+        code = _dispatch(arguments)
+    except BaseException as error:
+        if debug and not isinstance(error, SystemExit):
+            raise
+        code = exit_code(error)
+    _leave(code)
+
+
+def exit_code(error: BaseException) -> int:
+    """Tell an error on standard error, in three lines, and say which code it exits with."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, BrokenPipeError):
+        return 0  # whoever read our output has had enough
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT}:
+        from vedette.runtime.draw import disk_error
+
+        error = disk_error(error.filename or "the output", error)
+    if not isinstance(error, VedetteError):
+        error = VedetteError(
+            "vedette met a fault of its own",
+            why=f"{type(error).__name__}: {error}",
+            cure="run again with --debug and report what it prints",
+        )
+    print(f"error: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def _dispatch(arguments: list[str]) -> int:
+    import typer
+
+    app = typer.Typer(
+        name="vedette", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+        help="Trained networks to engines, camera streams through engines. Every verb takes --debug.",
+    )  # fmt: skip
+    app.callback(invoke_without_command=True)(_about)
+    for name in names(VERBS):
+        app.command(name)(getattr(load(VERBS, name), name))
+    try:
+        return int(app(arguments, standalone_mode=False, prog_name="vedette") or 0)
+    except _click_errors() as error:
+        message = error.format_message().strip() or "a verb is missing"  # type: ignore[attr-defined]
+        raise UsageError(
+            message, why="the command line does not take that", cure=_help_of(arguments)
+        ) from None
+
+
+def _about(version: bool = False) -> None:  # noqa: FBT001, FBT002  (a flag is what it is)
+    if version:
+        from vedette import __version__
+
+        print(f"vedette {__version__}")
+        raise SystemExit(0)
+
+
+def _click_errors() -> type[Exception]:
+    """Typer carries its own click in some releases: find the base class of usage errors through what it exports."""
+    import typer
+
+    found: type[Exception] = next(
+        kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+    )
+    return found
+
+
+def _help_of(arguments: list[str]) -> str:
+    verb = next((word for word in arguments if word in names(VERBS)), "")
+    return f"vedette {verb} --help".replace("  ", " ")
+
+
+def _leave(code: int) -> None:
+    """Exit without waiting for reader threads that sit in a camera's time-out."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""`vedette run`: models over sources, into videos, pictures, JSON lines or a window."""
+
+import contextlib
+import re
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from vedette.commands._progress import Progress
+from vedette.runtime.errors import UsageError
+from vedette.runtime.model import SUFFIXES, Model, zoo_names
+from vedette.runtime.pipeline import Pipeline, Policy
+from vedette.runtime.preprocess import Size
+from vedette.runtime.sinks import Sink
+from vedette.runtime.sources import Source, SourceOptions, open_source, stream_names
+
+
+def run(
+    items: Annotated[
+        list[str], typer.Argument(metavar="MODEL… SOURCE…", help="Zoo names or model files, then sources.")
+    ],
+    save: Annotated[str, typer.Option(help="Folder, video or picture to write annotated frames to.")] = "",
+    json: Annotated[
+        str, typer.Option(help="File for one JSON record a frame and model; - is standard output.")
+    ] = "",
+    show: Annotated[bool, typer.Option("--show", help="Show annotated frames in a window.")] = False,
+    conf: Annotated[
+        float | None,
+        typer.Option(help="Lowest score that is kept. [default: the task's, 0.25 for detection]"),
+    ] = None,
+    iou: Annotated[
+        float, typer.Option(help="Overlap above which boxes of one class suppress each other.")
+    ] = 0.7,
+    max_det: Annotated[int, typer.Option(help="Most objects per frame.")] = 300,
+    classes: Annotated[str, typer.Option(help="Only these: ids or names with commas between.")] = "",
+    imgsz: Annotated[str, typer.Option(help="Network input: a side, or WIDTHxHEIGHT.")] = "",
+    backend: Annotated[str, typer.Option(help="auto, onnxruntime, openvino, tensorrt or replay.")] = "auto",
+    policy: Annotated[
+        str, typer.Option(help="latest or all. [default: latest for cameras, all for files]")
+    ] = "",
+    max_frames: Annotated[int | None, typer.Option(help="Stop after so many frames of each stream.")] = None,
+    vid_stride: Annotated[int, typer.Option(help="Run every so-manieth frame.")] = 1,
+    connect_timeout: Annotated[float, typer.Option(help="Seconds for a source's first frame.")] = 10.0,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")] = False,
+) -> int:
+    """Run models over pictures, videos and cameras."""
+    models, uris = _split(items)
+    _check_ranges(conf, iou, max_det, max_frames, vid_stride, connect_timeout, policy)
+    sources = _sources(uris, vid_stride, connect_timeout)
+    with _signals() as (stop, received), contextlib.ExitStack() as opened:
+        sinks, where = _sinks(sources, save, json, stop, show=show)
+        for sink in sinks:
+            opened.callback(sink.close)
+        options = {"conf": conf, "iou": iou, "max_det": max_det}
+        loaded = [Model(model, backend=backend, imgsz=parse_size(imgsz), **options) for model in models]
+        runners = [model.runner(classes=_classes(classes, model)) for model in loaded]
+        if plan:
+            _print_plan(loaded, sources, where)
+            return 0
+        chosen: Policy | None = "latest" if policy == "latest" else "all" if policy == "all" else None
+        pipeline = Pipeline(sources, runners, sinks, chosen, max_frames, connect_timeout, stop)
+        quiet = json == "-"
+        with Progress(sources, max_frames, lines=not (save or json or show), quiet=quiet) as progress:
+            for frame, results in pipeline.run():
+                progress.step(frame, results)
+        progress.report(where, [model.backend for model in loaded], pipeline.failures)
+        return 128 + received[0] if received else 0
+
+
+def _split(items: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Models come first; the first item always is one."""
+    for item in items:
+        flag = re.fullmatch(r"(\w+)=(.*)", item)
+        if flag and not Path(item).exists():
+            name = flag[1].replace("_", "-")
+            raise UsageError(
+                f"{item} is not a source",
+                why="options are written with two hyphens here",
+                cure=f"use --{name} {flag[2]}",
+            )
+    count = 1
+    while count < len(items) and _is_model(items[count]):
+        count += 1
+    if count == len(items):
+        raise UsageError(
+            "there is no source to run over",
+            why=f"{', '.join(items)} {'is a model' if count == 1 else 'are models'}",
+            cure=f"vedette run {items[0]} VIDEO, PICTURE, FOLDER, 0, rtsp://… or synthetic:",
+        )
+    return list(items[:count]), list(items[count:])
+
+
+def _is_model(item: str) -> bool:
+    path = Path(item)
+    return path.suffix in SUFFIXES or (item.replace("-", "_") in zoo_names() and not path.exists())
+
+
+def _check_ranges(
+    conf: float | None,
+    iou: float,
+    max_det: int,
+    max_frames: int | None,
+    stride: int,
+    timeout: float,
+    policy: str,
+) -> None:
+    """Every number where it can mean something, told before anything is opened."""
+    rules = [
+        ("--conf", conf, conf is None or 0 <= conf <= 1, "it is a score, 0 to 1", "--conf 0.25"),
+        ("--iou", iou, 0 <= iou <= 1, "it is an overlap, 0 to 1", "--iou 0.7"),
+        ("--max-det", max_det, max_det > 0, "it is a number of objects, 1 or more", "--max-det 300"),
+        (
+            "--max-frames",
+            max_frames,
+            max_frames is None or max_frames > 0,
+            "it is 1 or more",
+            "--max-frames 100",
+        ),
+        ("--vid-stride", stride, stride > 0, "it is 1 or more", "--vid-stride 1"),
+        ("--connect-timeout", timeout, 0 < timeout < 3600, "it is in seconds", "--connect-timeout 10"),
+        ("--policy", policy, policy in {"", "latest", "all"}, "it is latest or all", "--policy latest"),
+    ]
+    for flag, value, fits, why, example in rules:
+        if not fits:
+            raise UsageError(f"{flag} {value} is out of range", why=why, cure=f"use {example}, say")
+
+
+def _sources(uris: Sequence[str], stride: int, timeout: float) -> dict[str, Source]:
+    return {
+        name: open_source(uri, SourceOptions(stream=name, stride=stride, connect_timeout_s=timeout))
+        for name, uri in zip(stream_names(len(uris)), uris, strict=True)
+    }
+
+
+def parse_size(text: str) -> Size | None:
+    if not text:
+        return None
+    sides = re.fullmatch(r"(\d+)(?:[x,](\d+))?", text)
+    if not sides:
+        raise UsageError(
+            f"--imgsz {text} is no size", why="it is a side or WIDTHxHEIGHT", cure="use --imgsz 640"
+        )
+    return int(sides[1]), int(sides[2] or sides[1])
+
+
+def _classes(text: str, model: Model) -> tuple[int, ...]:
+    ids = {name: index for index, name in model.names.items()}
+    chosen = []
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        index = int(item) if item.isdigit() else ids.get(item, -1)
+        if index not in model.names:
+            raise UsageError(
+                f"--classes {item} is no class of {model.manifest.name}",
+                why=f"it has {len(ids)}: {', '.join(list(ids)[:8])}{' …' if len(ids) > 8 else ''}",
+                cure="use names or numbers of its classes",
+            )
+        chosen.append(index)
+    return tuple(chosen)
+
+
+def _sinks(
+    sources: dict[str, Source], save: str, json: str, stop: threading.Event, *, show: bool
+) -> tuple[list[Sink], str]:
+    """The sinks that the flags ask for, each with its writer thread, and where files go."""
+    from vedette.commands._save import saver
+    from vedette.runtime.sinks._background import Background
+
+    lossless = not any(source.live for source in sources.values())
+    folder = save or ("" if json or show else str(_next_run(Path("runs"))))
+    plain: list[Sink] = []
+    if folder:
+        plain.append(saver(folder, sources))
+    if json:
+        from vedette.runtime.sinks.jsonl import JsonLinesSink
+
+        plain.append(JsonLinesSink(json))
+    if show:
+        from vedette.runtime.sinks.window import WindowSink
+
+        plain.append(WindowSink("vedette", stop))
+    return [Background(sink, lossless=lossless) for sink in plain], folder
+
+
+def _next_run(root: Path) -> Path:
+    taken = [int(path.name[4:]) for path in root.glob("run-*") if path.name[4:].isdigit()]
+    return root / f"run-{max(taken, default=0) + 1}"
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[tuple[threading.Event, list[int]]]:
+    """SIGINT and SIGTERM end the run after the frame at hand; the same signal again ends it at once."""
+    stop, received = threading.Event(), list[int]()
+
+    def handle(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop, received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print_plan(models: Sequence[Model], sources: dict[str, Source], where: str) -> None:
+    for model in models:
+        spec = model.manifest.inputs[0]
+        print(
+            f"model   {model.manifest.name}: {model.manifest.task}, {model.manifest.precision}, {model.backend}"
+        )
+        print(
+            f"        input {spec.name} {list(spec.shape)} {spec.pixel_format}, {spec.resize.rule}; decoder {model.manifest.decoder.family}"
+        )
+    for name, source in sources.items():
+        print(f"source  {name}: {source.uri}{' (live)' if source.live else ''}")
+    print(f"save    {where or 'nothing'}")
