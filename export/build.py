@@ -1,0 +1,178 @@
+"""The main path of export; read first. Network + weights -> ONNX -> checked against PyTorch -> manifest -> engine.
+
+In: a network's name (a file of networks/) or MODULE:FACTORY, and weights.  Out: m.onnx + m.onnx.json, m.engine + m.engine.json.
+Next: to_onnx.py, parity.py, to_engine.py; the runtime reads what is written here.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from vedette.export.parity import parity_of
+from vedette.export.precision import in_precision
+from vedette.export.to_engine import Built, engine_from_onnx
+from vedette.export.to_onnx import OPSET, onnx_from_torch
+from vedette.export.weights import load_weights
+from vedette.runtime import manifest as manifests
+from vedette.runtime.draw import write_bytes
+from vedette.runtime.errors import ModelError, UsageError
+from vedette.runtime.manifest import Input, Manifest
+from vedette.runtime.plugins import load, names
+from vedette.runtime.preprocess import Size
+
+NETWORKS = "vedette.export.networks"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to export.
+
+    Attributes:
+        imgsz: (width, height) that the graph is fixed to, or with dynamic its typical size.
+        dynamic: keep the size dynamic although imgsz is given.
+        precision: fp32 or fp16; it lives in the graph.
+    """
+
+    imgsz: Size | None = None
+    dynamic: bool = False
+    precision: str = "fp32"
+
+
+def export(
+    reference: str, out: Path, *, weights: Path | None = None, options: Options = Options()
+) -> Manifest:
+    """Export a network and write `out` and its manifest.
+
+    Raises:
+        UsageError: options that do not fit.
+        ModelError: no such network or weights, or a graph that does not compute what PyTorch does.
+        DiskError: `out` cannot be written.
+    """
+    if options.precision not in {"fp32", "fp16"}:
+        raise UsageError(
+            f"--precision {options.precision} is not offered", why="there are fp32 and fp16", cure="use fp16"
+        )
+    module, card = network_and_card(reference)
+    source = weights or zoo_weights(reference)
+    if source:
+        load_weights(module, source)
+    card = sized(replace(card, precision=options.precision), options)  # type: ignore[arg-type]
+    model = onnx_from_torch(in_precision(module, options.precision), card)
+    card = replace(
+        card,
+        parity=parity_of(module, model, card),
+        files={out.name: manifests.sha256(model)},
+        reference_sha256=manifests.sha256(source.read_bytes()) if source else "",
+        build={"opset": str(OPSET), "torch": torch.__version__},
+    )
+    write_bytes(out, model)
+    manifests.save(card, out)
+    return card
+
+
+def build(model: Path, out: Path, *, lane: str = "auto", target: str = "") -> tuple[Manifest, Built]:
+    """Compile a checked ONNX file into an engine and write it with its manifest.
+
+    Raises:
+        ModelError: the model is refused.
+        DeviceError: nothing here can build.
+        DiskError: `out` cannot be written.
+    """
+    if model.suffix != ".onnx":
+        raise UsageError(
+            f"{model.name} is not an ONNX file", why="engines are built from .onnx", cure="export one first"
+        )
+    card, data = manifests.load(model)
+    if len(data) > 1:
+        raise ModelError(f"{model.name} keeps weights in other files", why="engines are built from one file")
+    built = engine_from_onnx(data[model.name], card, lane=lane, target=target)
+    made = {**card.build, **built.build, "onnx_sha256": manifests.sha256(data[model.name])}
+    card = replace(card, files={out.name: manifests.sha256(built.plan)}, build=made)
+    write_bytes(out, built.plan)
+    manifests.save(card, out)
+    return card, built
+
+
+def network_and_card(reference: str) -> tuple[nn.Module, Manifest]:
+    """The module (in eval mode) and the card of a network in the box, or of MODULE:FACTORY.
+
+    A foreign factory returns the module; the Python module that holds it has `card() -> Manifest` beside it.
+    """
+    if ":" in reference:
+        return _foreign(reference)
+    name = reference.replace("-", "_")
+    if name not in names(NETWORKS):
+        raise ModelError(
+            f"no network {reference!r}",
+            why=f"the networks here are {', '.join(names(NETWORKS))}",
+            cure="name one of them, or MODULE:FACTORY for your own",
+        )
+    plugin = load(NETWORKS, name)
+    return plugin.network().eval(), plugin.card()
+
+
+def _foreign(reference: str) -> tuple[nn.Module, Manifest]:
+    name, _, factory = reference.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        plugin = importlib.import_module(name)
+        make: Callable[[], nn.Module] = getattr(plugin, factory)
+        card: Callable[[], Manifest] = plugin.card
+    except (ImportError, AttributeError) as error:
+        raise ModelError(
+            f"cannot use {reference}",
+            why=str(error),
+            cure="the Python module needs a factory that returns the network, and card() that returns its Manifest",
+        ) from None
+    finally:
+        sys.path.pop(0)
+    return make().eval(), card()
+
+
+def zoo_weights(reference: str) -> Path | None:
+    """The trained weights in the box for a network, if it has any.
+
+    Raises:
+        ModelError: the network is in the box without weights.
+    """
+    if ":" in reference:
+        return None
+    path = Path(str(files("vedette").joinpath("export", "zoo", f"{reference.replace('-', '_')}.safetensors")))
+    if path.is_file():
+        return path
+    raise ModelError(
+        f"the box has no weights for {reference}",
+        why="its weights may not be shipped",
+        cure="give them with --weights FILE",
+    )
+
+
+def sized(card: Manifest, options: Options) -> Manifest:
+    """The card with its picture inputs fixed to, or centred on, the size that was asked for."""
+    if options.imgsz is None:
+        return card
+    inputs = tuple(_sized(spec, options) if spec.pixel_format != "none" else spec for spec in card.inputs)
+    return replace(card, inputs=inputs)
+
+
+def _sized(spec: Input, options: Options) -> Input:
+    from vedette.runtime.preprocess import target_size
+
+    width, height = target_size(spec, options.imgsz)
+    smallest, typical, largest = spec.bounds()
+    typical = (*typical[:2], height, width)
+    if options.dynamic:
+        return replace(spec, typical=typical)
+    return replace(
+        spec,
+        shape=(*spec.shape[:2], height, width),
+        minimum=(*smallest[:2], height, width),
+        typical=typical,
+        maximum=(*largest[:2], height, width),
+    )

@@ -1,0 +1,140 @@
+"""engine_from_onnx: the bytes of an ONNX graph in, a TensorRT engine out, on whichever lane is installed.
+
+Lanes are probed, not tabled: `tensorrt` (8.6, 10, 11; its Builder needs a driver) and `tensorrt-rtx` (builds anywhere).
+Precision is already in the graph; no lane's precision flags are touched.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from vedette.runtime.backends._driver import why_no_driver
+from vedette.runtime.backends.tensorrt_ import LANES
+from vedette.runtime.errors import DeviceError, ModelError, UsageError
+from vedette.runtime.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An engine and how it was made."""
+
+    plan: bytes
+    build: dict[str, str]
+
+
+def engine_from_onnx(model: bytes, card: Manifest, *, lane: str = "auto", target: str = "") -> Built:
+    """Build an engine.
+
+    Args:
+        model: a serialised ONNX graph.
+        card: its manifest: bounds of dynamic axes become the optimisation profile.
+        lane: auto, tensorrt or tensorrt-rtx.
+        target: '' for any GPU of the lane, 'current', or sm_89 and the like (RTX only).
+
+    Raises:
+        DeviceError: the lane is not installed, or needs a driver that is not here.
+        ModelError: TensorRT's parser or builder refuses the graph.
+    """
+    name = choose_lane(lane)
+    trt = import_module(LANES[name])
+    messages = _Log(trt)
+    builder = trt.Builder(messages.logger)
+    network = builder.create_network(_network_flags(trt))
+    parser = trt.OnnxParser(network, messages.logger)
+    if not parser.parse(model):
+        raise _refused(card, name, [str(parser.get_error(index)) for index in range(parser.num_errors)])
+    config = builder.create_builder_config()
+    _add_profile(builder, config, card)
+    _set_target(trt, config, name, target)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise _refused(card, name, messages.errors)
+    layers = str(network.num_layers)
+    return Built(
+        bytes(plan), {"lane": name, "version": trt.__version__, "target": target or "any", "layers": layers}
+    )
+
+
+def choose_lane(lane: str) -> str:
+    """A lane that is installed and can build here; auto prefers full TensorRT where a driver is."""
+    if lane not in {"auto", *LANES}:
+        raise UsageError(
+            f"no lane {lane!r}", why=f"there are auto, {', '.join(LANES)}", cure="name one of them"
+        )
+    driver = why_no_driver()
+    reasons = {name: _why_not(name, module, driver) for name, module in LANES.items()}
+    for name in LANES if lane == "auto" else [lane]:
+        if not reasons[name]:
+            return name
+    asked = reasons if lane == "auto" else {lane: reasons[lane]}
+    raise DeviceError(
+        "no TensorRT lane can build here" if lane == "auto" else f"{lane} cannot build here",
+        why="; ".join(f"{name}: {reason}" for name, reason in asked.items()),
+        cure="pip install 'vedette[rtx]', which builds without a GPU",
+    )
+
+
+def _why_not(name: str, module: str, driver: str) -> str:
+    if not find_spec(module):
+        return "not installed"
+    return f"its Builder needs a driver ({driver})" if driver and name == "tensorrt" else ""
+
+
+def _network_flags(trt: Any) -> int:
+    """Strong typing where it is a choice (10, RTX); explicit batch where it is one (8.6)."""
+    flags = trt.NetworkDefinitionCreationFlag
+    if trt.__name__ == "tensorrt" and trt.__version__.startswith("8."):
+        return 1 << int(flags.EXPLICIT_BATCH)
+    return 1 << int(flags.STRONGLY_TYPED) if hasattr(flags, "STRONGLY_TYPED") else 0
+
+
+def _add_profile(builder: Any, config: Any, card: Manifest) -> None:
+    dynamic = [spec for spec in card.inputs if -1 in spec.shape]
+    if not dynamic:
+        return
+    profile = builder.create_optimization_profile()
+    for spec in dynamic:
+        profile.set_shape(spec.name, *spec.bounds())
+    config.add_optimization_profile(profile)
+
+
+def _set_target(trt: Any, config: Any, lane: str, target: str) -> None:
+    if not target or (target == "current" and lane == "tensorrt"):
+        return
+    capability = getattr(getattr(trt, "ComputeCapability", None), target.upper().replace("_", ""), None)
+    if capability is None or (target == "current" and why_no_driver()):
+        raise UsageError(
+            f"--target {target} cannot be built by {lane}",
+            why=why_no_driver()
+            if target == "current"
+            else "it is no compute capability that this lane knows",
+            cure="leave --target out for an engine that any GPU of the lane can load, or name one such as sm_89",
+        )
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(capability, 0)
+
+
+def _refused(card: Manifest, lane: str, reasons: list[str]) -> ModelError:
+    return ModelError(
+        f"{lane} refuses the graph of {card.name}",
+        why="; ".join(reasons)[:400] or "it gave no reason",
+        cure="try another lane, or run the .onnx with --backend onnxruntime",
+    )
+
+
+class _Log:
+    """Keeps TensorRT's errors, so that they can be told as ours; warnings go to nobody."""
+
+    def __init__(self, trt: Any) -> None:
+        errors: list[str] = []
+
+        class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
+            def __init__(self) -> None:
+                trt.ILogger.__init__(self)
+
+            def log(self, severity: Any, message: str) -> None:
+                if severity <= trt.ILogger.ERROR:
+                    errors.append(message)
+
+        self.logger, self.errors = Logger(), errors

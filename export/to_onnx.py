@@ -1,0 +1,79 @@
+"""onnx_from_torch: a module and its card in, the bytes of a slimmed opset-17 graph out; then parity.py."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from vedette.runtime.manifest import Input, Manifest
+
+OPSET = 17
+
+
+def onnx_from_torch(module: nn.Module, card: Manifest) -> bytes:
+    """Export a module in eval mode: inputs, outputs and dynamic axes as its card says.
+
+    Args:
+        module: takes the card's inputs in order, returns a tensor or a tuple of them in the order of its outputs.
+        card: names, shapes and bounds; -1 marks a dynamic axis.
+
+    Returns:
+        A serialised ONNX model in one piece, constant-folded.
+    """
+    inputs, outputs = [spec.name for spec in card.inputs], [spec.name for spec in card.outputs]
+    axes = {
+        spec.name: {
+            axis: f"{spec.name}_{axis}" if axis else "batch"
+            for axis, side in enumerate(spec.shape)
+            if side < 0
+        }
+        for spec in (*card.inputs, *card.outputs)
+    }
+    buffer = io.BytesIO()
+    with _quietly(), torch.inference_mode():
+        torch.onnx.export(
+            module,
+            tuple(example(spec) for spec in card.inputs),
+            buffer,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes={name: named for name, named in axes.items() if named},
+            opset_version=OPSET,
+            do_constant_folding=True,
+            dynamo=False,  # the graphs of the newer exporter are opset 18 and keep shape arithmetic that TensorRT dislikes
+        )
+    return slimmed(buffer.getvalue())
+
+
+def example(spec: Input) -> torch.Tensor:
+    """A seeded input of the typical shape, with one more in the batch where that is dynamic, so nothing is folded to 1."""
+    _, typical, largest = spec.bounds()
+    batch = min(2, largest[0])
+    shape = (batch, *typical[1:])
+    values = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    return values.to(getattr(torch, spec.dtype))
+
+
+def slimmed(model: bytes) -> bytes:
+    """Fold constants and drop what is unused; the same names of inputs and outputs."""
+    import onnx
+    import onnxslim
+
+    with _quietly():
+        graph = onnxslim.slim(onnx.load_from_string(model))
+    onnx.checker.check_model(graph)
+    data: bytes = graph.SerializeToString()
+    return data
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """The exporters talk of their own future; the outcome is checked by parity instead."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        yield
