@@ -111,6 +111,8 @@ class Pipeline:
         while not self.stop.is_set() and delivered != self.max_frames:
             frame = source.read(timeout_s=0.5)
             if frame is END:
+                if not delivered:
+                    raise SourceError(f"{source.uri} holds no frame", why="it ended before the first", cure="check the file")
                 return
             if frame is TIMEOUT:
                 if not delivered and time.monotonic() - began > self.connect_timeout_s:

@@ -52,6 +52,12 @@ class Boxes:
         return self.xywh / np.array([width, height, width, height], np.float32)
 
 
+def no_boxes(frame: Frame) -> Boxes:
+    """The Boxes of a frame in which nothing was found."""
+    width, height = frame.size
+    return Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), (height, width))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Masks:
     """One bool mask per object or class."""

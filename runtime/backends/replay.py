@@ -1,11 +1,12 @@
-"""Recorded outputs, played back in turn: the shipped fake for engines. Needs nothing but NumPy.
+"""Recorded outputs, played back frame by frame: the shipped fake for engines. Needs nothing but NumPy.
 
-A recording is an .npz with one array a call and output, named `0/scores`, `1/scores`, …; `record` writes one.
+A recording is an .npz with one array an output, [frames, …]; `record` writes one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -30,47 +31,40 @@ def open_engine(manifest: Manifest, files: Mapping[str, bytes]) -> "ReplayEngine
     """
     try:
         with np.load(BytesIO(next(iter(files.values()))), allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except (OSError, ValueError, EOFError) as error:
+            return ReplayEngine(manifest, {output.name: archive[output.name] for output in manifest.outputs})
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, BadZipFile) as error:
         raise ModelError(
-            f"{manifest.name} is not a recording", why=str(error), cure="record it again"
+            f"{manifest.name} is not a recording of its outputs", why=str(error), cure="record it again"
         ) from None
-    return ReplayEngine(manifest, arrays)
 
 
-def record(path: Path, calls: Sequence[Mapping[str, Array]]) -> None:
-    """Write the outputs of several calls as a recording."""
-    arrays = {
-        f"{index}/{name}": value for index, outputs in enumerate(calls) for name, value in outputs.items()
-    }
+def record(path: Path, outputs: Mapping[str, Array]) -> None:
+    """Write output arrays, each [frames, …], as a recording."""
     with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(file, **outputs)  # type: ignore[arg-type]
 
 
 class ReplayEngine:
-    """Answers call after call with what was recorded, and begins again after the last."""
+    """Answers every frame of every batch with the next one recorded, and begins again after the last."""
 
     backend = "replay of recorded outputs"
 
-    def __init__(self, manifest: Manifest, arrays: Mapping[str, Array]) -> None:
-        names = [output.name for output in manifest.outputs]
-        count = 1 + max((int(key.partition("/")[0]) for key in arrays), default=-1)
-        try:
-            self._calls = [{name: arrays[f"{index}/{name}"] for name in names} for index in range(count)]
-            first = self._calls[0]
-        except (KeyError, IndexError) as error:
+    def __init__(self, manifest: Manifest, frames: Mapping[str, Array]) -> None:
+        counts = {len(array) for array in frames.values()}
+        if len(counts) != 1 or 0 in counts:
             raise ModelError(
-                f"the recording of {manifest.name} lacks {error}", why="it needs every output of every call"
-            ) from None
+                f"the recording of {manifest.name} is uneven", why=f"its outputs hold {sorted(counts)} frames"
+            )
+        self._frames, self._count, self._next = dict(frames), counts.pop(), 0
         self.inputs = tuple(Tensor(item.name, item.dtype, item.shape) for item in manifest.inputs)
-        self.outputs = tuple(Tensor(name, first[name].dtype.name, first[name].shape) for name in names)
+        self.outputs = tuple(Tensor(name, array.dtype.name, (-1, *array.shape[1:])) for name, array in frames.items())
         self.buffers = HostBuffers(self.inputs)
-        self._next = 0
 
     def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        outputs = self._calls[self._next]
-        self._next = (self._next + 1) % len(self._calls)
-        return dict(outputs)
+        batch = len(next(iter(feeds.values())))
+        chosen = np.arange(self._next, self._next + batch) % self._count
+        self._next = int(chosen[-1] + 1) % self._count
+        return {name: array[chosen] for name, array in self._frames.items()}
 
     def close(self) -> None:
-        self._calls = []
+        self._frames = {}
