@@ -1,6 +1,7 @@
 """Where results go: one file a target, each a class with `write` and `close`.
 
-In: a Frame and the Results of every model on it.  Out: files, windows, lines.  Next: _background.py, which gives each its own thread.
+In: a Frame and the Results of every model on it.  Out: files, windows, lines.
+Next: _background.py, which gives each its own thread.
 """
 
 from collections.abc import Sequence

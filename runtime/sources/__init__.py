@@ -1,6 +1,7 @@
 """Where frames come from: one file a URI scheme, each with `claims(uri)` and `open_source(uri, options)`.
 
-In: a URI.  Out: Frames, or TIMEOUT, or END: three different things.  Next: pipeline.py, which reads each source in its own thread.
+In: a URI.  Out: Frames, or TIMEOUT, or END: three different things.
+Next: pipeline.py, which reads each source in its own thread.
 """
 
 from collections.abc import Sequence
@@ -43,11 +44,14 @@ class SourceOptions:
 
 
 class Source(Protocol):
-    """One stream of frames. Opened lazily by the first read, which its reader thread makes; closed by the same thread."""
+    """One stream of frames. Opened lazily by the first read; read and closed by one thread."""
 
     uri: str  # redacted
     live: bool  # frames come whether or not anyone reads
-    frame_count: int | None  # frames that read() will deliver, where known
+
+    @property
+    def frame_count(self) -> int | None:
+        """Frames that read() will deliver, where known; files know it after the first read."""
 
     def read(self, timeout_s: float = 1.0) -> Read:
         """The next frame, TIMEOUT or END.

@@ -1,0 +1,151 @@
+"""Packets to Frames: what every source that FFmpeg opens shares.
+
+In: an open PyAV container.  Out: Frames whose time strictly increases, whatever the stream's own clock does.
+A packet that cannot be decoded costs only itself; what follows is suspect until the next key frame.
+"""
+
+import time
+from collections import deque
+from math import inf
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vedette.runtime.frame import Array, Frame
+from vedette.runtime.sources import END, TIMEOUT, Read, SourceOptions
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+DEFAULT_RATE = 25.0  # what FFmpeg assumes where a stream does not say
+BAD_PACKETS_IN_A_ROW = 1000  # then it is not a video any more
+NUDGE_S = 1e-3  # between two frames with the same time
+REWIND_S = 1.0  # a larger step back is a new clock, a smaller one is jitter
+
+
+class Clock:
+    """Seconds since the first frame, strictly increasing over missing, repeated and rewound time stamps."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self._origin: float | None = None
+        self._last = -inf
+
+    def seconds(self, index: int, stamp_s: float | None) -> float:
+        """The time of frame number `index`, which the stream says is stamp_s on a clock of its own."""
+        if stamp_s is None:
+            now = index / self.rate
+        else:
+            if self._origin is None:
+                self._origin = stamp_s - index / self.rate
+            now = stamp_s - self._origin
+            if now < self._last - REWIND_S:  # joined files, or a camera that set its clock
+                now = self._last + 1 / self.rate
+                self._origin = stamp_s - now
+        self._last = max(now, self._last + NUDGE_S)
+        return self._last
+
+
+def video_stream(container: "InputContainer") -> "VideoStream | None":
+    """The first stream of pictures that is not the cover of an album."""
+    from av.stream import Disposition
+
+    streams = container.streams.video
+    return next((stream for stream in streams if not stream.disposition & Disposition.attached_pic), None)
+
+
+def rate_of(stream: "VideoStream") -> float:
+    """Frames per second; variable-rate streams may claim thousands, which is no rate."""
+    rate = float(stream.average_rate or stream.guessed_rate or 0)
+    return rate if 0 < rate <= 1000 else DEFAULT_RATE
+
+
+class FrameReader:
+    """Reads one video stream of an open container.
+
+    Attributes:
+        decoded: frames so far, skipped ones included.
+        bad_packets: how many could not be decoded.
+    """
+
+    def __init__(
+        self, container: "InputContainer", stream: "VideoStream", options: SourceOptions, *, source: str
+    ) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self.decoded = 0
+        self.bad_packets = 0
+        self._container, self._stream, self._options, self._source = container, stream, options, source
+        self._clock = Clock(rate_of(stream))
+        self._packets = container.demux(stream)
+        self._bad_in_a_row = 0
+        self._suspect = False
+        self._pending: deque[tuple[VideoFrame, int, float, bool]] = deque()
+        self._reformatter = VideoReformatter()  # one for all frames: a frame's own is made anew each time
+
+    def read(self, deadline: float = inf) -> Read:
+        """The next frame, END, or TIMEOUT if only packets came until the deadline (time.monotonic)."""
+        while not self._pending:
+            if not self._decode_packet():
+                return END
+            if not self._pending and time.monotonic() > deadline:
+                return TIMEOUT
+        return self._frame(*self._pending.popleft())
+
+    def _decode_packet(self) -> bool:
+        """Decode one packet into pending frames; False at the end."""
+        from av.error import FFmpegError, InvalidDataError
+
+        try:
+            packet = next(self._packets)
+        except StopIteration:
+            return False
+        except InvalidDataError:  # the reader has ended with it; a new one goes on behind the damage
+            self._packets = self._container.demux(self._stream)
+            return self._count_bad()
+        try:
+            frames = packet.decode()
+        except FFmpegError:
+            return self._count_bad()
+        self._bad_in_a_row = 0
+        self._suspect = self._suspect or packet.is_corrupt
+        for frame in frames:
+            self._take(frame)
+        return True
+
+    def _count_bad(self) -> bool:
+        self.bad_packets += 1
+        self._bad_in_a_row += 1
+        self._suspect = True
+        return self._bad_in_a_row < BAD_PACKETS_IN_A_ROW
+
+    def _take(self, frame: "VideoFrame") -> None:
+        if frame.is_corrupt:
+            self._suspect = True
+        elif frame.key_frame:
+            self._suspect = False
+        index, self.decoded = self.decoded, self.decoded + 1
+        time_s = self._clock.seconds(index, frame.time)
+        if index % self._options.stride == 0:
+            self._pending.append((frame, index, time_s, self._suspect))
+
+    def _frame(self, frame: "VideoFrame", index: int, time_s: float, suspect: bool) -> Frame:  # noqa: FBT001
+        image = self._reformatter.reformat(frame, format="bgr24").to_ndarray()
+        return Frame(
+            planes=(_upright(image, frame.rotation),),
+            stream=self._options.stream,
+            source=self._source,
+            index=index,
+            time_s=time_s,
+            received_ns=time.monotonic_ns(),
+            suspect=suspect,
+            rate=self._clock.rate,
+        )
+
+
+def _upright(image: Array, rotation: int) -> Array:
+    """Turn a picture as its metadata asks, in degrees counter-clockwise; phones write quarter turns only."""
+    turns = round(rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image

@@ -1,0 +1,151 @@
+"""A picture, a folder of pictures or a glob: one stream in sorted name order."""
+
+import logging
+import time
+from collections.abc import Sequence
+from glob import glob, has_magic
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+
+from vedette.runtime.errors import SourceError, redact
+from vedette.runtime.frame import Array, Frame
+from vedette.runtime.sources import END, Read, SourceOptions
+from vedette.runtime.sources._local import VIDEO_SUFFIXES, is_file, is_folder, is_picture, local_path
+
+logger = logging.getLogger(__name__)
+
+
+def claims(uri: str) -> bool:
+    """A picture by its suffix, any folder, or a glob that matches something."""
+    path = local_path(uri)
+    if path is None:
+        return False
+    if is_file(path):
+        return is_picture(path)
+    return is_folder(path) or bool(_matches(path))
+
+
+def open_source(uri: str, options: SourceOptions) -> "Pictures":
+    path = local_path(uri)
+    return Pictures(Path(uri) if path is None else path, options)
+
+
+def _matches(path: Path) -> list[Path]:
+    """What a glob matches, sorted; nothing if it is none."""
+    pattern = str(path)
+    found = glob(pattern, recursive=True) if has_magic(pattern) else []  # noqa: PTH207 it may be absolute
+    return sorted(Path(name) for name in found)
+
+
+def _files(path: Path) -> list[Path]:
+    """The file itself, what lies in the folder, or what the glob matches; sorted by name."""
+    if is_file(path):
+        return [path]
+    return sorted(path.iterdir()) if is_folder(path) else _matches(path)
+
+
+class Pictures:
+    """Every stride-th picture; `index` is its position and `time_s` too, in seconds."""
+
+    live = False
+    frame_count: int | None = None
+
+    def __init__(self, path: Path, options: SourceOptions) -> None:
+        self.uri = redact(str(path))
+        self._path, self._options = path, options
+        self._names: list[Path] | None = None
+        self._position = 0
+        self._unreadable: list[str] = []
+        self._closed = False
+
+    def read(self, timeout_s: float = 1.0) -> Read:
+        """The next picture or END. timeout_s is not used."""
+        if self._closed:
+            raise SourceError(f"{self.uri} is closed", why="read after close", cure="open it again")
+        names = self._list() if self._names is None else self._names
+        while self._position < len(names):
+            index, self._position = self._position, self._position + self._options.stride
+            try:
+                return self._frame(names[index], index)
+            except SourceError as error:
+                self._skip(error, len(names))
+        return END
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _list(self) -> list[Path]:
+        try:
+            found = _files(self._path)
+        except OSError as error:
+            raise SourceError(
+                f"cannot list {self._path}",
+                why=error.strerror or str(error),
+                cure="check the folder's permissions",
+            ) from None
+        self._names = [path for path in found if is_picture(path) and is_file(path)]
+        if not self._names:
+            raise _no_pictures(self._path, found)
+        self.frame_count = ceil(len(self._names) / self._options.stride)
+        return self._names
+
+    def _frame(self, path: Path, index: int) -> Frame:
+        image = read_picture(path)
+        return Frame(
+            planes=(image,),
+            stream=self._options.stream,
+            source=str(path),
+            index=index,
+            time_s=float(index),
+            received_ns=time.monotonic_ns(),
+        )
+
+    def _skip(self, error: SourceError, count: int) -> None:
+        """Go on behind an unreadable picture; fail if it was the only one, or if all were like it."""
+        self._unreadable.append(error.what)
+        if count == 1:
+            raise error
+        logger.warning("%s: %s; skipped", error.what, error.why)
+        if len(self._unreadable) == self.frame_count:
+            raise SourceError(
+                f"no picture of {self._path} can be read",
+                why=f"all {self.frame_count} failed, the last with: {error.why}",
+                cure="check that they are pictures and were copied whole",
+            )
+
+
+def read_picture(path: Path) -> Array:
+    """Read a picture of any format as uint8 [H, W, 3] BGR, upright as its EXIF says.
+
+    Raises:
+        SourceError: it cannot be read, or would need more memory than OpenCV allows a picture.
+    """
+    import cv2
+
+    why = "its bytes are no picture that this OpenCV can decode"
+    image = None
+    try:
+        data = np.fromfile(path, np.uint8)  # imread cannot open every name on every system
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        why = why if data.size else "the file is empty"
+    except OSError as error:
+        why = error.strerror or str(error)
+    except (cv2.error, MemoryError) as error:
+        why = "it is larger than OpenCV allows" if "PIXELS" in str(error) else why
+    if image is None:
+        raise SourceError(
+            f"cannot read the picture {path}", why=why, cure="convert it to .jpg or .png, or remove it"
+        )
+    return image
+
+
+def _no_pictures(path: Path, found: Sequence[Path]) -> SourceError:
+    videos = [name for name in found if name.suffix.lower() in VIDEO_SUFFIXES]
+    cure = "give a folder or glob of .jpg, .png or other pictures; folders inside it are not searched"
+    if videos:
+        cure = f"it holds videos: name them one by one, such as {videos[0]}"
+    return SourceError(
+        f"{path} holds no picture", why=f"none of the {len(found)} names in it ends as one", cure=cure
+    )
