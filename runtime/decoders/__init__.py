@@ -1,15 +1,20 @@
 """From which layout: one file an output family, pure functions of arrays and the manifest.
 
-Each file has a strict dataclass `Parameters`, `claims(outputs) -> Parameters | None`, and
-`decode(outputs, manifest, parameters, conf) -> list` with one item per image of the batch, of the kind its task takes:
-Candidates (detection), People (pose), or float32 [C, h, w] probabilities (segmentation).
-In: output arrays by name.  Out: model-input pixels.  Next: tasks/.
+Each file has a strict dataclass `Parameters`; `roles(outputs) -> dict | None`, the role of each output by its
+name if they have this family's layout; `claims(outputs) -> Parameters | None`, the parameters if they have;
+and `decode(outputs, manifest, parameters, conf, *, input_size) -> list` with one item per image of the batch,
+of the kind its task takes: Candidates (detection), People (pose), or float32 [C, h, w] (segmentation).
+`input_size` is the (width, height) of the network input that was used, which a dynamic manifest cannot say.
+In: output arrays by name, float16 or float32.  Out: model-input pixels, float32.  Next: tasks/.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+import numpy as np
 
 from vedette.runtime.errors import ManifestError
 from vedette.runtime.frame import Array
@@ -21,7 +26,7 @@ from vedette.runtime.plugins import load
 class Candidates:
     """Boxes above the threshold, in any order, not yet suppressed."""
 
-    boxes_xyxy: Array  # float32 [N, 4] model-input pixels
+    boxes_xyxy: Array  # float32 [N, 4] model-input pixels; the edge of the picture at 0
     scores: Array  # float32 [N]
     class_ids: Array  # int64 [N]
 
@@ -30,9 +35,26 @@ class Candidates:
 class People:
     """Assembled skeletons; a missing joint has score 0."""
 
-    xy: Array  # float32 [P, K, 2] model-input pixels
+    xy: Array  # float32 [P, K, 2] model-input pixels; the centre of the first pixel at 0
     joint_scores: Array  # float32 [P, K]
-    scores: Array  # float32 [P]
+    scores: Array  # float32 [P], on the decoder's own scale
+
+
+def named(outputs: Mapping[str, Array], manifest: Manifest, role: str) -> Array:
+    """The output that plays a role, as float32.
+
+    Raises:
+        ManifestError: none does.
+    """
+    name = next((output.name for output in manifest.outputs if output.role == role), None)
+    if name is None:
+        roles = ", ".join(f"{output.name} ({output.role or 'no role'})" for output in manifest.outputs)
+        raise ManifestError(
+            f"{manifest.name} has no output with the role {role}",
+            why=f"its decoder {manifest.decoder.family} needs one; the manifest has {roles or 'none'}",
+            cure="export or adopt the model again",
+        )
+    return outputs[name].astype(np.float32, copy=False)
 
 
 @cache

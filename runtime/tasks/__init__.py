@@ -1,10 +1,14 @@
 """What a task means: from decoded arrays to a Result, its drawing and its JSON. One file a task.
 
-Each file has `finish(decoded, frame, placement, manifest, config) -> Result`, `record(result) -> dict`, `draw(image, result)`.
+Each file has `finish(decoded, frame, placement, manifest, config) -> Result`, `record(result) -> dict`,
+`draw(image, result)`, and `DEFAULT_CONF`, the conf when the user names none.
 In: what decoders/ return.  Out: results.Result.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from vedette.runtime.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +16,7 @@ class Config:
     """What a user may set for any task.
 
     Attributes:
-        conf: lowest score that is kept; None is the task's own default (detection 0.25, pose 0.4, segmentation 0.5).
+        conf: what scores less is dropped; None means 0.25 for detection, 0.4 for pose, 0.5 for segmentation.
         iou: boxes of one class that overlap by more than this suppress each other.
         max_det: most objects per frame.
         classes: class ids to keep; empty keeps all.
@@ -22,3 +26,9 @@ class Config:
     iou: float = 0.7
     max_det: int = 300
     classes: tuple[int, ...] = ()
+
+
+def names_of(manifest: Manifest, present: Iterable[int]) -> dict[int, str]:
+    """The labels by class id, and the number itself for a class that is present without a label."""
+    names = dict(enumerate(manifest.labels))
+    return names | {int(index): f"class {int(index)}" for index in present if int(index) not in names}

@@ -1,0 +1,70 @@
+"""FastestDet: one box a cell of a single grid.
+
+In: output grid [N, 5 + C, h, w]: objectness, dx, dy, width, height, class probabilities.  Out: Candidates.
+
+Source: dog-qiuqiu/FastestDet.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vedette.runtime.decoders import Candidates, named
+from vedette.runtime.frame import Array
+from vedette.runtime.manifest import STRICT, Manifest, Output
+
+COCO_CHANNELS = 85  # 5 + 80; other numbers of classes are not told from other families by their shape
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a manifest may say: a class scores objectness ** object_power * probability ** class_power."""
+
+    __pydantic_config__ = STRICT
+    object_power: float = 0.6
+    class_power: float = 0.4
+
+
+def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
+    """The role of each output by name, if it is the only one and has this family's shape."""
+    shapes = [output.shape for output in outputs]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] != COCO_CHANNELS:
+        return None
+    return {outputs[0].name: "grid"}
+
+
+def claims(outputs: Sequence[Output]) -> Parameters | None:
+    """The parameters, if the outputs have this family's shape."""
+    return Parameters() if roles(outputs) else None
+
+
+def decode(
+    outputs: Mapping[str, Array],
+    manifest: Manifest,
+    parameters: Parameters,
+    conf: float,
+    *,
+    input_size: tuple[int, int],
+) -> list[Candidates]:
+    """Boxes of the cells whose best class scores above conf, an item an image."""
+    return [_image(grid, parameters, conf, input_size) for grid in named(outputs, manifest, "grid")]
+
+
+def _image(grid: Array, parameters: Parameters, conf: float, input_size: tuple[int, int]) -> Candidates:
+    """One [5 + C, h, w] grid."""
+    objectness, probability = grid[0].clip(0), grid[5:].max(axis=0).clip(0)
+    scores = objectness**parameters.object_power * probability**parameters.class_power
+    rows, columns = np.nonzero(scores > conf)
+    dx, dy, width, height = grid[1:5, rows, columns]
+    cells, shape = np.stack([columns, rows], axis=1), grid.shape[:0:-1]  # (w, h)
+    centres = (cells + np.tanh(np.stack([dx, dy], axis=1))) / shape
+    halves = _sigmoid(np.stack([width, height], axis=1)) / 2
+    boxes = np.concatenate([centres - halves, centres + halves], axis=1) * (input_size * 2)
+    class_ids = grid[5:, rows, columns].argmax(axis=0)
+    return Candidates(boxes.astype(np.float32), scores[rows, columns], class_ids)
+
+
+def _sigmoid(x: Array) -> Array:
+    sigmoid: Array = 0.5 * (1 + np.tanh(x / 2))  # cannot overflow
+    return sigmoid

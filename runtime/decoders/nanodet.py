@@ -1,0 +1,115 @@
+"""NanoDet: boxes without anchors on three strides, each side a distribution over distances.
+
+In: outputs scores_8, scores_16, scores_32 and distances_8, distances_16, distances_32.  Out: Candidates.
+
+Sources: Li et al., Generalized Focal Loss, NeurIPS 2020 (the distributions); RangiLyu/nanodet (the layout).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vedette.runtime.decoders import Candidates, named
+from vedette.runtime.frame import Array
+from vedette.runtime.manifest import STRICT, Manifest, Output
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a manifest may say."""
+
+    __pydantic_config__ = STRICT
+    strides: tuple[int, ...] = (8, 16, 32)
+    bins: int = 11  # of each side; bin i means i strides
+    multi_label: bool = True  # every class above conf, as its author counts, not only the best
+
+
+def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
+    """The role of each output by name, if they have this family's names or shapes.
+
+    Shapes are [N, cells, classes | 4 * bins]; a dynamic number of cells tells nothing, and then names must.
+    """
+    strides, columns = Parameters().strides[::-1], 4 * Parameters().bins
+    names = {f"{kind}_{stride}" for kind in ("scores", "distances") for stride in strides}
+    if {output.name for output in outputs} == names:
+        return {name: name for name in names}
+    if len(outputs) != 6 or any(len(output.shape) != 3 or min(output.shape[1:]) < 1 for output in outputs):
+        return None
+    ordered = sorted(outputs, key=lambda output: output.shape[1])  # longest stride first
+    distances = [output for output in ordered if output.shape[2] == columns]
+    scores = [output for output in ordered if output.shape[2] != columns]
+    cells = [output.shape[1] for output in distances]
+    if cells != [output.shape[1] for output in scores] or len({output.shape[2] for output in scores}) != 1:
+        return None
+    if cells[1:] != [4 * cells[0], 16 * cells[0]]:
+        return None
+    kinds = [("scores", scores), ("distances", distances)]
+    return {o.name: f"{kind}_{s}" for kind, found in kinds for o, s in zip(found, strides, strict=True)}
+
+
+def claims(outputs: Sequence[Output]) -> Parameters | None:
+    """The parameters, if the outputs have this family's shapes."""
+    return Parameters() if roles(outputs) else None
+
+
+def decode(
+    outputs: Mapping[str, Array],
+    manifest: Manifest,
+    parameters: Parameters,
+    conf: float,
+    *,
+    input_size: tuple[int, int],
+) -> list[Candidates]:
+    """Boxes of the cells and classes that score above conf, an item an image."""
+    levels = [
+        _level(
+            named(outputs, manifest, f"scores_{stride}"),
+            named(outputs, manifest, f"distances_{stride}"),
+            conf,
+            stride=stride,
+            columns=-(-input_size[0] // stride),
+            multi_label=parameters.multi_label,
+        )
+        for stride in parameters.strides
+    ]
+    return [_concatenated(image) for image in zip(*levels, strict=True)]
+
+
+def _level(
+    scores: Array, distances: Array, conf: float, *, stride: int, columns: int, multi_label: bool
+) -> list[Candidates]:
+    """One stride. scores [N, cells, C], distances [N, cells, 4 * bins], cells in reading order."""
+    found = []
+    for image_scores, image_distances in zip(scores, distances, strict=True):
+        cells, class_ids = np.nonzero(image_scores > conf)
+        if not multi_label:
+            cells = np.unique(cells)
+            class_ids = image_scores[cells].argmax(axis=1)
+        boxes = _boxes(image_distances[cells], cells, stride=stride, columns=columns)
+        found.append(Candidates(boxes, image_scores[cells, class_ids], class_ids))
+    return found
+
+
+def _boxes(distances: Array, cells: Array, *, stride: int, columns: int) -> Array:
+    """[n, 4] xyxy pixels, from the logits [n, 4 * bins] of left, top, right and bottom at some cells."""
+    sides = stride * _expectation(distances.reshape(len(cells), 4, distances.shape[1] // 4))
+    centres = (np.stack([cells % columns, cells // columns], axis=1) + np.float32(0.5)) * stride
+    boxes: Array = np.concatenate([centres - sides[:, :2], centres + sides[:, 2:]], axis=1)
+    return boxes.astype(np.float32)
+
+
+def _expectation(logits: Array) -> Array:
+    """The mean bin of the softmax over the last axis; NaN of infinite logits, which suppression drops."""
+    with np.errstate(invalid="ignore"):
+        weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        mean: Array = weights @ np.arange(logits.shape[-1], dtype=np.float32) / weights.sum(axis=-1)
+    return mean
+
+
+def _concatenated(levels: Sequence[Candidates]) -> Candidates:
+    return Candidates(
+        np.concatenate([level.boxes_xyxy for level in levels]),
+        np.concatenate([level.scores for level in levels]),
+        np.concatenate([level.class_ids for level in levels]),
+    )

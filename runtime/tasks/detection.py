@@ -1,0 +1,84 @@
+"""Detection: boxes with a class and a score.
+
+In: decoders.Candidates.  Out: a Result with boxes, best first.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from vedette.kernels.nms import nms
+from vedette.runtime.decoders import Candidates
+from vedette.runtime.frame import Array, Frame
+from vedette.runtime.manifest import Manifest
+from vedette.runtime.preprocess import Placement
+from vedette.runtime.results import Boxes, Result
+from vedette.runtime.tasks import Config, names_of
+
+DEFAULT_CONF = 0.25
+
+
+def finish(
+    decoded: Candidates, frame: Frame, placement: Placement, manifest: Manifest, config: Config
+) -> Result:
+    """Keep the chosen classes, suppress what overlaps, and move what is left onto the frame.
+
+    Boxes are clipped to the picture; those that lie outside it are dropped.
+    """
+    keep = _suppressed(decoded, config)
+    width, height = frame.size
+    xyxy = placement.to_image(decoded.boxes_xyxy[keep].reshape(-1, 2, 2)).reshape(-1, 4)
+    xyxy = np.clip(xyxy, 0, np.array([width, height, width, height], np.float32))
+    inside = (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)
+    keep, xyxy = keep[inside], xyxy[inside]
+    boxes = Boxes(xyxy, decoded.scores[keep], decoded.class_ids[keep], orig_shape=(height, width))
+    names = names_of(manifest, decoded.class_ids[keep])
+    return Result(frame=frame, model=manifest.name, task="detection", names=names, boxes=boxes)
+
+
+def _suppressed(decoded: Candidates, config: Config) -> Array:
+    """Indices of the candidates that stay, best first."""
+    chosen = np.arange(len(decoded.scores))
+    if config.classes:
+        chosen = np.flatnonzero(np.isin(decoded.class_ids, config.classes))
+    kept: Array = chosen[
+        nms(
+            decoded.boxes_xyxy[chosen],
+            decoded.scores[chosen],
+            decoded.class_ids[chosen],
+            iou_threshold=config.iou,
+            max_det=config.max_det,
+        )
+    ]
+    return kept
+
+
+def record(result: Result) -> dict[str, Any]:
+    """The task's part of the JSON record: boxes in pixels, to a hundredth."""
+    assert result.boxes is not None
+    return {"detections": [_detection(result.boxes, index, result) for index in range(len(result))]}
+
+
+def _detection(boxes: Boxes, index: int, result: Result) -> dict[str, Any]:
+    class_id = int(boxes.cls[index])
+    detection = {
+        "box_xyxy": [round(float(side), 2) for side in boxes.xyxy[index]],
+        "score": round(float(boxes.conf[index]), 5),
+        "class_id": class_id,
+        "label": result.names[class_id],
+    }
+    return detection if boxes.id is None else {**detection, "track_id": int(boxes.id[index])}
+
+
+def draw(image: Array, result: Result) -> None:
+    """Boxes with label, track and score, coloured by track or else by class."""
+    from vedette.runtime.draw import box, colour_of
+
+    boxes = result.boxes
+    assert boxes is not None
+    for index in reversed(range(len(boxes))):  # the best on top
+        class_id = int(boxes.cls[index])
+        track = None if boxes.id is None else int(boxes.id[index])
+        words = [result.names[class_id], "" if track is None else f"#{track}", f"{boxes.conf[index]:.2f}"]
+        colour = colour_of(class_id if track is None else track)
+        box(image, boxes.xyxy[index], " ".join(word for word in words if word), colour)

@@ -1,0 +1,132 @@
+"""What every decoder promises; a new file of decoders/ needs a layout here."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import FrozenInstanceError, asdict, fields
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vedette.runtime.decoders import named, parameters_of
+from vedette.runtime.errors import ManifestError
+from vedette.runtime.frame import Array
+from vedette.runtime.manifest import STRICT, Decoder, Manifest, Output
+from vedette.runtime.plugins import load, names
+
+FOLDER = "vedette.runtime.decoders"
+LAYOUTS: Mapping[str, tuple[Output, ...]] = {
+    "fastestdet": (Output("758", (1, 85, 22, 22)),),
+    "mask": (Output("sigmoid", (1, 1, 256, 256)),),
+    "nanodet": tuple(
+        Output(f"Identity_{index}", (1, cells, columns))
+        for index, (columns, cells) in enumerate(
+            [(80, 169), (44, 169), (80, 676), (80, 2704), (44, 676), (44, 2704)]
+        )
+    ),
+    "openpose": (Output("a", (-1, 38, -1, -1)), Output("b", (-1, 19, -1, -1))),
+}
+STRANGERS: Mapping[str, tuple[Output, ...]] = {
+    "nothing": (),
+    "yolov8": (Output("output0", (1, 84, 8400)),),
+    "yolov2": (Output("grid", (1, 425, 13, 13)),),
+    "end to end": (Output("output0", (1, 300, 6)),),
+    "rt-detr": (Output("labels", (1, 300)), Output("boxes", (1, 300, 4)), Output("scores", (1, 300))),
+    "classes": (Output("logits", (1, 1000)),),
+    "cityscapes": (Output("logits", (1, 19, 512, 1024)),),
+    "one number a cell": (Output("heat", (1, 1, 8, 8)),),
+    "maps of two sizes": (Output("a", (1, 19, 46, 46)), Output("b", (1, 38, 23, 23))),
+    "19 maps twice": (Output("a", (1, 19, 46, 46)), Output("b", (1, 19, 46, 46))),
+    "strides that do not halve": tuple(
+        Output(str(index), (1, cells, columns))
+        for index, (columns, cells) in enumerate([(80, 9), (44, 9), (80, 36), (44, 36), (80, 100), (44, 100)])
+    ),
+    "six of a kind": tuple(Output(str(index), (1, 9, 44)) for index in range(6)),
+}
+
+
+def decoder(family: str) -> ModuleType:
+    return load(FOLDER, family)
+
+
+def manifest_for(family: str, outputs: tuple[Output, ...]) -> Manifest:
+    roles = decoder(family).roles(outputs)
+    bound = tuple(Output(output.name, output.shape, role=roles[output.name]) for output in outputs)
+    parameters = asdict(decoder(family).claims(outputs))
+    return Manifest("any", "image", (), bound, Decoder(family, parameters))
+
+
+@pytest.mark.parametrize("family", names(FOLDER))
+def test_its_parameters_are_strict_frozen_data(family: str) -> None:
+    parameters = decoder(family).Parameters
+    claimed = decoder(family).claims(LAYOUTS[family])
+    assert parameters.__pydantic_config__ == STRICT
+    assert not hasattr(claimed, "__dict__")
+    with pytest.raises(FrozenInstanceError):
+        setattr(claimed, fields(claimed)[0].name, None)
+
+
+@pytest.mark.parametrize("family", names(FOLDER))
+def test_its_signature_is_the_contract(family: str) -> None:
+    signature = inspect.signature(decoder(family).decode)
+    assert list(signature.parameters) == ["outputs", "manifest", "parameters", "conf", "input_size"]
+    assert signature.parameters["input_size"].kind is inspect.Parameter.KEYWORD_ONLY
+
+
+@pytest.mark.parametrize("family", names(FOLDER))
+def test_it_claims_its_own_layout_and_names_every_role_once(family: str) -> None:
+    outputs = LAYOUTS[family]
+    roles = decoder(family).roles(outputs)
+    assert isinstance(decoder(family).claims(outputs), decoder(family).Parameters)
+    assert set(roles) == {output.name for output in outputs}
+    assert len(set(roles.values())) == len(outputs)
+    assert decoder(family).roles(outputs[::-1]) == roles  # never by position
+
+
+@pytest.mark.parametrize("family", names(FOLDER))
+def test_it_claims_no_other_layout(family: str) -> None:
+    others = {name: outputs for name, outputs in LAYOUTS.items() if name != family}
+    for outputs in (*others.values(), *STRANGERS.values()):
+        assert decoder(family).claims(outputs) is None
+        assert decoder(family).roles(outputs) is None
+
+
+@pytest.mark.parametrize("family", names(FOLDER))
+def test_what_it_claims_survives_the_manifest(family: str) -> None:
+    assert parameters_of(manifest_for(family, LAYOUTS[family])) == decoder(family).claims(LAYOUTS[family])
+
+
+@pytest.mark.parametrize("family", names(FOLDER))
+def test_an_unknown_parameter_is_refused(family: str) -> None:
+    claimed = asdict(decoder(family).claims(LAYOUTS[family]))
+    manifest = Manifest("any", "image", (), (), Decoder(family, {**claimed, "sigma": 1}))
+    with pytest.raises(ManifestError, match="decoder parameters"):
+        parameters_of(manifest)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("family", names(FOLDER))
+def test_outputs_of_any_one_value_decode_without_a_warning(
+    family: str, dtype: type[np.floating[Any]], value: float
+) -> None:
+    manifest = manifest_for(family, LAYOUTS[family])
+    arrays: dict[str, Array] = {}
+    for output in manifest.outputs:
+        shape = [52 if side == -1 else side for side in output.shape[1:]]
+        arrays[output.name] = np.full((2, *shape), value, dtype)
+    found = decoder(family).decode(arrays, manifest, parameters_of(manifest), 0.25, input_size=(416, 416))
+    assert len(found) == 2
+    for item in found:
+        parts = (
+            [item] if isinstance(item, np.ndarray) else [getattr(item, field.name) for field in fields(item)]
+        )
+        assert {part.dtype for part in parts} <= {np.dtype(np.float32), np.dtype(np.int64)}
+
+
+def test_an_output_without_its_role_says_which_is_missing() -> None:
+    manifest = Manifest("m", "detection", (), (Output("758", (1, 85, 22, 22)),), Decoder("fastestdet"))
+    with pytest.raises(ManifestError, match="no output with the role grid") as caught:
+        named({}, manifest, "grid")
+    assert "758 (no role)" in str(caught.value)
