@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from vedette.export.parity import parity_of
-from vedette.export.precision import in_precision
+from vedette.export.precision import half_from_full
 from vedette.export.to_engine import Built, engine_from_onnx
 from vedette.export.to_onnx import OPSET, onnx_from_torch
 from vedette.export.weights import load_weights
@@ -63,7 +63,9 @@ def export(
     if source:
         load_weights(module, source)
     card = sized(replace(card, precision=options.precision), options)  # type: ignore[arg-type]
-    model = onnx_from_torch(in_precision(module, options.precision), card)
+    model = onnx_from_torch(module, card)
+    if options.precision == "fp16":
+        model = half_from_full(model)
     card = replace(
         card,
         parity=parity_of(module, model, card),
@@ -169,8 +171,10 @@ def _sized(spec: Input, options: Options) -> Input:
     typical = (*typical[:2], height, width)
     if options.dynamic:
         return replace(spec, typical=typical)
+    rule = "letterbox" if spec.resize.rule == "multiple" else spec.resize.rule  # one shape for every picture
     return replace(
         spec,
+        resize=replace(spec.resize, rule=rule),
         shape=(*spec.shape[:2], height, width),
         minimum=(*smallest[:2], height, width),
         typical=typical,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from vedette.runtime.frame import Array
 from vedette.runtime.manifest import Input, Manifest, Parity
 from vedette.runtime.preprocess import fill, place
 
-LIMITS = {"fp32": 1e-4, "fp16": 2e-2}  # of the largest reference value; in fp32 of 1 at least
+LIMITS = {"fp32": 1e-4, "fp16": 5e-2}  # of the largest reference value; in fp32 of 1 at least
 
 
 def parity_of(module: nn.Module, model: bytes, card: Manifest, *, images: int = 3) -> tuple[Parity, ...]:
@@ -63,7 +64,7 @@ def picture(rng: np.random.Generator, size: tuple[int, int]) -> Array:
     """
     import cv2
 
-    photo = cv2.imread(str(files("vedette").joinpath("export", "astronaut.jpg")))
+    photo: Any = cv2.imread(str(files("vedette").joinpath("export", "astronaut.jpg")))
     noise = rng.normal(0, 8, (size[1], size[0], 3))
     seen: Array = np.clip(cv2.resize(photo, size) + noise, 0, 255).astype(np.uint8)
     return seen

@@ -129,7 +129,7 @@ class _Log:
     def __init__(self, trt: Any) -> None:
         errors: list[str] = []
 
-        class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
+        class Logger(trt.ILogger):  # type: ignore[misc]
             def __init__(self) -> None:
                 trt.ILogger.__init__(self)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from vedette.runtime.manifest import Input, Manifest
+from vedette.runtime.manifest import Input, Manifest, Output
 
 OPSET = 17
 
@@ -24,29 +24,28 @@ def onnx_from_torch(module: nn.Module, card: Manifest) -> bytes:
     Returns:
         A serialised ONNX model in one piece, constant-folded.
     """
-    inputs, outputs = [spec.name for spec in card.inputs], [spec.name for spec in card.outputs]
-    axes = {
-        spec.name: {
-            axis: f"{spec.name}_{axis}" if axis else "batch"
-            for axis, side in enumerate(spec.shape)
-            if side < 0
-        }
-        for spec in (*card.inputs, *card.outputs)
-    }
+    tensors: list[Input | Output] = [*card.inputs, *card.outputs]
+    axes = {tensor.name: _axes(tensor) for tensor in tensors if -1 in tensor.shape}
     buffer = io.BytesIO()
     with _quietly(), torch.inference_mode():
         torch.onnx.export(
             module,
             tuple(example(spec) for spec in card.inputs),
-            buffer,
-            input_names=inputs,
-            output_names=outputs,
-            dynamic_axes={name: named for name, named in axes.items() if named},
+            buffer,  # type: ignore[arg-type]  # the tracing exporter takes a file
+            input_names=[spec.name for spec in card.inputs],
+            output_names=[spec.name for spec in card.outputs],
+            dynamic_axes=axes,
             opset_version=OPSET,
-            do_constant_folding=True,
+            training=torch.onnx.TrainingMode.PRESERVE,  # onnxslim folds batch norm, rounding once an operation
             dynamo=False,  # the graphs of the newer exporter are opset 18 and keep shape arithmetic that TensorRT dislikes
         )
     return slimmed(buffer.getvalue())
+
+
+def _axes(tensor: Input | Output) -> dict[int, str]:
+    """Names of the dynamic axes; all tensors share the batch."""
+    dynamic = [axis for axis, side in enumerate(tensor.shape) if side < 0]
+    return {axis: f"{tensor.name}_{axis}" if axis else "batch" for axis in dynamic}
 
 
 def example(spec: Input) -> torch.Tensor:

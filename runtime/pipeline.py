@@ -7,7 +7,7 @@ runs every model on it and hands each frame with its results to every sink. Next
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -35,7 +35,7 @@ class Pipeline:
         failures: what went wrong with each stream that failed.
     """
 
-    sources: dict[str, Source]
+    sources: Mapping[str, Source]
     runners: Sequence[Runner]
     sinks: Sequence[Sink] = ()
     policy: Policy | None = None
@@ -44,7 +44,7 @@ class Pipeline:
     stop: threading.Event = field(default_factory=threading.Event)
     failures: dict[str, SourceError] = field(default_factory=dict)
 
-    def run(self) -> Iterator[Step]:
+    def run(self) -> Generator[Step, None, None]:
         """Yield each frame with the result of every model on it, after the sinks have taken them.
 
         Raises:
@@ -99,7 +99,7 @@ class Pipeline:
         except SourceError as error:
             self.failures[name] = error
             log.warning("%s failed: %s", name, error.what)
-        except Exception as error:  # a fault of one source must not stop the others  # noqa: BLE001
+        except Exception as error:  # a fault of one source must not stop the others
             self.failures[name] = SourceError(f"{source.uri} failed", why=f"{type(error).__name__}: {error}")
             log.warning("%s failed", name, exc_info=error)
         finally:
@@ -112,7 +112,9 @@ class Pipeline:
             frame = source.read(timeout_s=0.5)
             if frame is END:
                 if not delivered:
-                    raise SourceError(f"{source.uri} holds no frame", why="it ended before the first", cure="check the file")
+                    raise SourceError(
+                        f"{source.uri} holds no frame", why="it ended before the first", cure="check the file"
+                    )
                 return
             if frame is TIMEOUT:
                 if not delivered and time.monotonic() - began > self.connect_timeout_s:

@@ -55,7 +55,9 @@ class Boxes:
 def no_boxes(frame: Frame) -> Boxes:
     """The Boxes of a frame in which nothing was found."""
     width, height = frame.size
-    return Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), (height, width))
+    return Boxes(
+        np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), (height, width)
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

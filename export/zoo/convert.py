@@ -58,7 +58,9 @@ def convert(name: str, original: Path, *, folder: Path) -> Path:
     """
     module = import_module(f"vedette.export.networks.{name}")
     origin = ORIGINS[name]
-    state = {key: tensor.to(origin.dtype) for key, tensor in module.state_dict_from_original(original).items()}
+    state = {
+        key: tensor.to(origin.dtype) for key, tensor in module.state_dict_from_original(original).items()
+    }
     if not all(tensor.isfinite().all() for tensor in state.values()):
         raise ValueError(f"{original.name}: some weights overflow {origin.dtype}; store float32")
     module.network().load_state_dict(state, strict=True)

@@ -57,7 +57,9 @@ class ReplayEngine:
             )
         self._frames, self._count, self._next = dict(frames), counts.pop(), 0
         self.inputs = tuple(Tensor(item.name, item.dtype, item.shape) for item in manifest.inputs)
-        self.outputs = tuple(Tensor(name, array.dtype.name, (-1, *array.shape[1:])) for name, array in frames.items())
+        self.outputs = tuple(
+            Tensor(name, array.dtype.name, (-1, *array.shape[1:])) for name, array in frames.items()
+        )
         self.buffers = HostBuffers(self.inputs)
 
     def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
 import toy
 
 TIMEOUT_S = 60
@@ -29,7 +28,11 @@ def place(tmp_path: Path) -> Path:
 def refused(place: Path, *arguments: str) -> tuple[int, str]:
     """Exit code and standard error of a command that must refuse; checks the form of the error."""
     done = subprocess.run(
-        [sys.executable, "-m", "vedette", *arguments], cwd=place, capture_output=True, text=True, timeout=TIMEOUT_S
+        [sys.executable, "-m", "vedette", *arguments],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
     )
     lines = done.stderr.strip().splitlines()
     assert "Traceback" not in done.stderr + done.stdout

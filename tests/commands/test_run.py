@@ -12,7 +12,6 @@ import av
 import cv2
 import numpy as np
 import pytest
-
 import toy
 
 VEDETTE = [sys.executable, "-m", "vedette"]
@@ -83,7 +82,12 @@ def test_thresholds_and_classes_reach_the_decoder(place: Path) -> None:
     for flags in (("--conf", "0.95"), ("--classes", "cat"), ("--classes", "0")):
         [record] = records(ran(place, "toy.npz", "0.png", "--json", "-", *flags).stdout)
         assert record["detections"] == []
-    assert len(records(ran(place, "toy.npz", "0.png", "--json", "-", "--classes", "dog").stdout)[0]["detections"]) == 1
+    assert (
+        len(
+            records(ran(place, "toy.npz", "0.png", "--json", "-", "--classes", "dog").stdout)[0]["detections"]
+        )
+        == 1
+    )
 
 
 def test_a_video_is_annotated_frame_by_frame(place: Path) -> None:
@@ -105,7 +109,9 @@ def test_plan_runs_nothing(place: Path) -> None:
 
 def test_a_broken_pipe_ends_quietly(place: Path) -> None:
     command = f"{sys.executable} -m vedette run toy.npz 'synthetic:64x48@10?frames=2000' --json - | head -n 1"
-    done = subprocess.run(["bash", "-c", command], cwd=place, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=place, capture_output=True, text=True, timeout=60, check=False
+    )
     assert len(records(done.stdout)) == 1
     assert "Traceback" not in done.stderr
     assert "fault" not in done.stderr
@@ -113,9 +119,22 @@ def test_a_broken_pipe_ends_quietly(place: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("after_s", [0.6, 1.2, 2.0])
-def test_a_signal_at_any_moment_leaves_a_playable_video(place: Path, number: signal.Signals, after_s: float) -> None:
-    command = [*VEDETTE, "run", "toy.npz", "synthetic:640x480@30?frames=100000", "--save", "out.mp4", "--json", "r.jsonl"]
-    running = subprocess.Popen(command, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+def test_a_signal_at_any_moment_leaves_a_playable_video(
+    place: Path, number: signal.Signals, after_s: float
+) -> None:
+    command = [
+        *VEDETTE,
+        "run",
+        "toy.npz",
+        "synthetic:640x480@30?frames=100000",
+        "--save",
+        "out.mp4",
+        "--json",
+        "r.jsonl",
+    ]
+    running = subprocess.Popen(
+        command, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     time.sleep(after_s)
     running.send_signal(number)
     began = time.monotonic()

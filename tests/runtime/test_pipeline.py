@@ -28,7 +28,7 @@ class ListSource:
         step = self._script.pop(0) if self._script else END
         if isinstance(step, Exception):
             raise step
-        return step  # type: ignore[no-any-return]
+        return step
 
     def close(self) -> None:
         self.closed = True

@@ -26,7 +26,11 @@ from vedette.runtime.preprocess import fill, place, target_size
     ],
 )
 def test_where_a_picture_lies(
-    size: tuple[int, int], resize: Resize, scaled: tuple[int, int], offset: tuple[int, int], input_size: tuple[int, int]
+    size: tuple[int, int],
+    resize: Resize,
+    scaled: tuple[int, int],
+    offset: tuple[int, int],
+    input_size: tuple[int, int],
 ) -> None:
     placement = place(size, (640, 640), resize)
     assert (placement.scaled, placement.offset, placement.input_size) == (scaled, offset, input_size)
@@ -40,7 +44,9 @@ def test_multiple_keeps_the_ratio_and_rounds_the_input_up() -> None:
 
 @settings(derandomize=True, max_examples=200, deadline=None)
 @given(
-    width=st.integers(1, 4000), height=st.integers(1, 4000), rule=st.sampled_from(["letterbox", "stretch", "multiple"])
+    width=st.integers(1, 4000),
+    height=st.integers(1, 4000),
+    rule=st.sampled_from(["letterbox", "stretch", "multiple"]),
 )
 def test_the_corners_of_the_picture_come_back(width: int, height: int, rule: str) -> None:
     placement = place((width, height), (416, 320), Resize(rule, multiple=16))  # type: ignore[arg-type]

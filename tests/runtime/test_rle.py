@@ -12,7 +12,12 @@ coco = pytest.importorskip("pycocotools.mask")
 
 
 @settings(derandomize=True, max_examples=200, deadline=None)
-@given(height=st.integers(1, 70), width=st.integers(1, 70), share=st.sampled_from([0, 0.02, 0.5, 0.98, 1]), seed=st.integers(0, 99))
+@given(
+    height=st.integers(1, 70),
+    width=st.integers(1, 70),
+    share=st.sampled_from([0, 0.02, 0.5, 0.98, 1]),
+    seed=st.integers(0, 99),
+)
 def test_text_equals_pycocotools_and_reads_back(height: int, width: int, share: float, seed: int) -> None:
     mask = np.random.default_rng(seed).random((height, width)) < share
     ours = rle.encode(mask)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +22,16 @@ def street_clip() -> Path:
 def _shipped(module: str, inside: str, package: str) -> Path:
     """A data file of an installed package, found without importing it."""
     spec = find_spec(module)
-    path = Path(next(iter(spec.submodule_search_locations))) / inside if spec and spec.submodule_search_locations else None
+    path = (
+        Path(next(iter(spec.submodule_search_locations))) / inside
+        if spec and spec.submodule_search_locations
+        else None
+    )
     if path is None or not path.is_file():
         raise UsageError(
-            f"the demo needs {Path(inside).name}", why=f"the package {package} ships it", cure="pip install 'vedette[demo]'"
+            f"the demo needs {Path(inside).name}",
+            why=f"the package {package} ships it",
+            cure="pip install 'vedette[demo]'",
         )
     return path
 
@@ -35,7 +42,7 @@ def pan_over_people(out: Path, street: Path) -> Path:
 
     from vedette.runtime.sinks.video import VideoSink
 
-    astronaut = cv2.imread(str(_shipped("skimage", "data/astronaut.png", "scikit-image")))
+    astronaut: Any = cv2.imread(str(_shipped("skimage", "data/astronaut.png", "scikit-image")))
     sink = VideoSink(out)
     for index, picture in enumerate([*_pan(astronaut, (384, 384), 30), *_cyclist(street)]):
         sink.write(Frame((picture,), source=out.name, index=index, time_s=index / RATE, rate=RATE), [])

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import Any
 
 from vedette.runtime.errors import SourceError
 from vedette.runtime.frame import Frame
@@ -21,37 +22,30 @@ class Progress:
         self, sources: Mapping[str, Source], max_frames: int | None, *, lines: bool, quiet: bool = False
     ) -> None:
         self._sources, self._max_frames = sources, max_frames
-        self._lines = lines and not quiet
-        self._quiet = quiet
-        self._began = time.monotonic()
-        self._told = self._began
+        self._lines, self._quiet = lines and not quiet, quiet
+        self._began = self._told = time.monotonic()
+        self._bars: Any = None
         self.frames: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
-        self._bar = _bars(sources) if sys.stderr.isatty() else None
 
     def __enter__(self) -> "Progress":
-        if self._bar:
-            self._bar[0].start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar:
-            self._bar[0].stop()
+        if self._bars:
+            self._bars.stop()
 
     def step(self, frame: Frame, results: Sequence[Result]) -> None:
         """Take note of one finished frame."""
         self.frames[frame.stream] += 1
         self.dropped[frame.stream] += results[0].dropped if results else 0
         if self._lines and frame.rate is None:
-            self._print(_line(frame, results))
-        if self._bar:
-            progress, tasks = self._bar
-            progress.update(
-                tasks[frame.stream], completed=self.frames[frame.stream], total=self._total(frame.stream)
-            )
-        elif frame.rate is not None and time.monotonic() - self._told >= LOG_EVERY_S:
+            print(_line(frame, results), flush=True)
+        elif sys.stderr.isatty():
+            self._move_bar(frame.stream)
+        elif time.monotonic() - self._told >= LOG_EVERY_S:
             self._told = time.monotonic()
             print(self._stream_line(frame.stream), file=sys.stderr, flush=True)
 
@@ -66,11 +60,16 @@ class Progress:
         if where:
             print(f"saved to {where}", file=out)
 
-    def _print(self, line: str) -> None:
-        if self._bar:
-            self._bar[0].console.print(line, highlight=False, markup=False)
-        else:
-            print(line, flush=True)
+    def _move_bar(self, stream: str) -> None:
+        if not self._bars:
+            self._bars, self._tasks = _bars(self._sources)
+            self._bars.start()
+        self._bars.update(
+            self._tasks[stream],
+            completed=self.frames[stream],
+            total=self._total(stream),
+            fps=self._rate(stream),
+        )
 
     def _total(self, stream: str) -> int | None:
         counts = [
@@ -78,11 +77,15 @@ class Progress:
         ]
         return min(counts, default=None)
 
+    def _rate(self, stream: str) -> str:
+        return f"{self.frames[stream] / max(time.monotonic() - self._began, 1e-6):.1f} fps"
+
     def _stream_line(self, stream: str) -> str:
-        done, total = self.frames[stream], self._total(stream)
-        rate = done / max(time.monotonic() - self._began, 1e-6)
-        dropped = f", {self.dropped[stream]} dropped" if self.dropped[stream] else ""
-        return f"{stream}: {done}{f'/{total}' if total else ''} frames, {rate:.1f} fps{dropped}"
+        total, dropped = self._total(stream), self.dropped[stream]
+        of = f"/{total}" if total else ""
+        return f"{stream}: {self.frames[stream]}{of} frames, {self._rate(stream)}" + (
+            f", {dropped} dropped" if dropped else ""
+        )
 
 
 def _line(frame: Frame, results: Sequence[Result]) -> str:
@@ -93,7 +96,7 @@ def _line(frame: Frame, results: Sequence[Result]) -> str:
     return f"{name}: {frame.size[0]}x{frame.size[1]} {found} {spent:.1f} ms"
 
 
-def _bars(sources: Mapping[str, Source]) -> "tuple[object, dict[str, object]] | None":
+def _bars(sources: Mapping[str, Source]) -> tuple[Any, dict[str, Any]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -105,8 +108,8 @@ def _bars(sources: Mapping[str, Source]) -> "tuple[object, dict[str, object]] | 
         TimeRemainingColumn(),
     )
     progress = Progress(*columns, console=Console(stderr=True))
-    tasks: dict[str, object] = {
-        name: progress.add_task(f"{name} {source.uri}", total=source.frame_count, fps="")
+    tasks = {
+        name: progress.add_task(f"{name} {source.uri}", total=None, fps="")
         for name, source in sources.items()
     }
     return progress, tasks

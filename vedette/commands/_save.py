@@ -57,7 +57,8 @@ class FolderSink:
         self._videos[frame.stream].write(frame, results)
 
     def close(self) -> None:
-        for sink in (self._pictures, *self._videos.values()):
+        sinks: list[Sink] = [self._pictures, *self._videos.values()]
+        for sink in sinks:
             sink.close()
 
     def _path(self, frame: Frame) -> Path:

@@ -35,7 +35,14 @@ def demo(
     people = pan_over_people(out / "people_source.mp4", street)
     steps = [
         *_ran(["nanodet", "openpose_thin"], models, street, out / "street.mp4", stride=2, frames=frames),
-        *_ran(["openpose_thin", "selfie_segmentation"], models, people, out / "people.mp4", stride=1, frames=frames),
+        *_ran(
+            ["openpose_thin", "selfie_segmentation"],
+            models,
+            people,
+            out / "people.mp4",
+            stride=1,
+            frames=frames,
+        ),
     ]
     _tell_latency(steps, out / "latency.json")
     _tell_shares(steps)
@@ -76,7 +83,13 @@ def _built(models: Mapping[str, Path], folder: Path) -> None:
 
 
 def _ran(
-    names: Sequence[str], models: Mapping[str, Path], clip: Path, video: Path, *, stride: int, frames: int | None
+    names: Sequence[str],
+    models: Mapping[str, Path],
+    clip: Path,
+    video: Path,
+    *,
+    stride: int,
+    frames: int | None,
 ) -> list[dict[str, Any]]:
     """Run models over a clip; return its records, which results.jsonl has too."""
     from vedette.commands._progress import Progress
@@ -90,7 +103,10 @@ def _ran(
     source = open_source(str(clip), SourceOptions(stream=video.stem, stride=stride))
     sources = {video.stem: source}
     records = []
-    with (video.parent / "results.jsonl").open("a", encoding="utf-8") as lines, Progress(sources, frames, lines=False) as told:
+    with (
+        (video.parent / "results.jsonl").open("a", encoding="utf-8") as lines,
+        Progress(sources, frames, lines=False) as told,
+    ):
         sinks = [Background(VideoSink(video), lossless=True)]
         for frame, results in Pipeline(sources, [m.runner() for m in opened], sinks, max_frames=frames).run():
             told.step(frame, results)
@@ -117,8 +133,14 @@ def _tell_latency(records: Sequence[Mapping[str, Any]], path: Path) -> None:
 def _tell_shares(records: Sequence[Mapping[str, Any]]) -> None:
     """How often the demo saw what it should see."""
     boxed = [_has_box(record) for record in records if record["model"] == "nanodet"]
-    posed = [_has_skeleton(record) for record in records if record["stream"] == "people" and record["task"] == "pose"]
-    print(f"a person or vehicle boxed at 0.4 or more in {_share(boxed)} of the street clip's processed frames")
+    posed = [
+        _has_skeleton(record)
+        for record in records
+        if record["stream"] == "people" and record["task"] == "pose"
+    ]
+    print(
+        f"a person or vehicle boxed at 0.4 or more in {_share(boxed)} of the street clip's processed frames"
+    )
     print(f"a skeleton of 8 joints or more in {_share(posed)} of the people clip's processed frames")
 
 
@@ -132,5 +154,3 @@ def _has_skeleton(record: Mapping[str, Any]) -> bool:
 
 def _share(seen: Sequence[bool]) -> str:
     return f"{100 * sum(seen) / max(1, len(seen)):.0f} % ({sum(seen)} of {len(seen)})"
-
-

@@ -215,9 +215,8 @@ def _print_plan(models: Sequence[Model], sources: dict[str, Source], where: str)
         print(
             f"model   {model.manifest.name}: {model.manifest.task}, {model.manifest.precision}, {model.backend}"
         )
-        print(
-            f"        input {spec.name} {list(spec.shape)} {spec.pixel_format}, {spec.resize.rule}; decoder {model.manifest.decoder.family}"
-        )
+        print(f"        input {spec.name} {list(spec.shape)} {spec.pixel_format}, {spec.resize.rule}")
+        print(f"        decoder {model.manifest.decoder.family}")
     for name, source in sources.items():
         print(f"source  {name}: {source.uri}{' (live)' if source.live else ''}")
     print(f"save    {where or 'nothing'}")
