@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from vedette.runtime.draw import write_picture
@@ -28,31 +29,45 @@ class ImagesSink:
         self._target = Path(target)
         self._is_file = self._target.suffix.lower() in WRITTEN_SUFFIXES and not self._target.is_dir()
         self._written: set[Path] = set()
+        self._counts: dict[Path, int] = {}
+        self._owners: dict[str, tuple[str, str]] = {}  # stem -> the stream and source whose frames have it
         (check_file if self._is_file else check_folder)(self._target)
 
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
-        path = self._free(self._target if self._is_file else self._target / _name(frame))
+        path = self._path(frame)
         refuse_source(path, frame, anywhere_in_folder=frame.rate is None and not self._is_file)
         write_picture(path, annotated(frame, results))
-        self._written.add(path)
 
     def close(self) -> None:
         """Nothing is open: each picture was completed by its write."""
 
+    def _path(self, frame: Frame) -> Path:
+        """bus.png for a picture, street-000012.jpg for a video's frame, cam0-000012.jpg for a camera's."""
+        if self._is_file:
+            return self._free(self._target)
+        source = Path(frame.source)
+        if frame.rate is None:
+            suffix = source.suffix if source.suffix.lower() in WRITTEN_SUFFIXES else ".jpg"
+            return self._free(self._target / f"{source.stem or frame.stream}{suffix}")
+        return self._target / f"{self._stem(frame)}-{frame.index:06d}.jpg"
+
     def _free(self, path: Path) -> Path:
-        candidate, number = path, 1
-        while candidate in self._written:
+        """The path, or the next of its numbered variants that this run has not written."""
+        number = self._counts.get(path, 0) + 1
+        while (candidate := _numbered(path, number)) in self._written:
             number += 1
-            candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+        self._counts[path] = number
+        self._written.add(candidate)
         return candidate
 
+    def _stem(self, frame: Frame) -> str:
+        """A name for a video's or camera's frames that no other one has: no list of frames, which would grow."""
+        is_file = re.match(r"[a-z][a-z0-9+.-]+:|/dev/", frame.source, re.IGNORECASE) is None
+        stem = Path(frame.source).stem if is_file and frame.source else frame.stream
+        owner = (frame.stream, frame.source)
+        numbered = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
+        return next(name for name in numbered if self._owners.setdefault(name, owner) == owner)
 
-def _name(frame: Frame) -> str:
-    """bus.png for a picture, street-000012.jpg for a video's frame, cam0-000012.jpg for a camera's."""
-    source = Path(frame.source)
-    if frame.rate is None:
-        return (source.stem or frame.stream) + (
-            source.suffix if source.suffix.lower() in WRITTEN_SUFFIXES else ".jpg"
-        )
-    is_file = re.match(r"[a-z][a-z0-9+.-]+:|/dev/", frame.source, re.IGNORECASE) is None
-    return f"{source.stem if is_file and source.stem else frame.stream}-{frame.index:06d}.jpg"
+
+def _numbered(path: Path, number: int) -> Path:
+    return path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")

@@ -6,6 +6,7 @@ A packet that cannot be decoded costs only itself; what follows is suspect until
 
 import time
 from collections import deque
+from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,17 @@ def rate_of(stream: "VideoStream") -> float:
     return rate if 0 < rate <= 1000 else DEFAULT_RATE
 
 
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """A picture that waits for its colours, as Frame describes it."""
+
+    picture: "VideoFrame"
+    index: int
+    time_s: float
+    received_ns: int
+    suspect: bool
+
+
 class FrameReader:
     """Reads one video stream of an open container.
 
@@ -82,7 +94,7 @@ class FrameReader:
         self._packets = container.demux(stream)
         self._bad_in_a_row = 0
         self._suspect = False
-        self._pending: deque[tuple[VideoFrame, int, float, bool]] = deque()
+        self._pending: deque[_Decoded] = deque()
         self._reformatter = VideoReformatter()  # one for all frames: a frame's own is made anew each time
 
     def read(self, deadline: float = inf) -> Read:
@@ -92,7 +104,7 @@ class FrameReader:
                 return END
             if not self._pending and time.monotonic() > deadline:
                 return TIMEOUT
-        return self._frame(*self._pending.popleft())
+        return self._frame(self._pending.popleft())
 
     def _decode_packet(self) -> bool:
         """Decode one packet into pending frames; False at the end."""
@@ -129,18 +141,18 @@ class FrameReader:
         index, self.decoded = self.decoded, self.decoded + 1
         time_s = self._clock.seconds(index, frame.time)
         if index % self._options.stride == 0:
-            self._pending.append((frame, index, time_s, self._suspect))
+            self._pending.append(_Decoded(frame, index, time_s, time.monotonic_ns(), self._suspect))
 
-    def _frame(self, frame: "VideoFrame", index: int, time_s: float, suspect: bool) -> Frame:  # noqa: FBT001
-        image = self._reformatter.reformat(frame, format="bgr24").to_ndarray()
+    def _frame(self, decoded: _Decoded) -> Frame:
+        image = self._reformatter.reformat(decoded.picture, format="bgr24").to_ndarray()
         return Frame(
-            planes=(_upright(image, frame.rotation),),
+            planes=(_upright(image, decoded.picture.rotation),),
             stream=self._options.stream,
             source=self._source,
-            index=index,
-            time_s=time_s,
-            received_ns=time.monotonic_ns(),
-            suspect=suspect,
+            index=decoded.index,
+            time_s=decoded.time_s,
+            received_ns=decoded.received_ns,
+            suspect=decoded.suspect,
             rate=self._clock.rate,
         )
 

@@ -44,7 +44,7 @@ def open_source(uri: str, options: SourceOptions) -> "Camera":
 
 
 class Camera:
-    """One connection. When read() has raised it is spent; who wants the camera back opens another."""
+    """One connection. Once read() has raised it is spent: who wants the camera back opens another."""
 
     live = True
     frame_count: int | None = None
@@ -77,9 +77,8 @@ class Camera:
             failure = self._check(found, reader)
         except FFmpegError as error:
             failure = self._failure(error, waited_s=time.monotonic() - started)
-        if (
-            failure is not None
-        ):  # outside the except: FFmpeg's exception holds the password and shall not hang on ours
+        # Not raised inside the except: FFmpeg's exception holds the password and would hang on ours.
+        if failure is not None:
             self.close()
             raise failure
         return found
@@ -107,12 +106,9 @@ class Camera:
         )
         stream = video_stream(self._container)
         if stream is None:
-            raise self._error(
-                "sends no pictures", "the session holds sound or data only", "name its video stream"
-            )
-        stream.codec_context.thread_count = (
-            1  # no thread's frames are kept back, and messages stay attributable
-        )
+            raise self._error("sends no pictures", "it holds sound or data only", "name its video stream")
+        # More would keep frames back, and FFmpeg's messages could not be told whose they are.
+        stream.codec_context.thread_count = 1
         self._reader = FrameReader(self._container, stream, options, source=self.uri)
         return self._reader
 

