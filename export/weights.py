@@ -77,6 +77,6 @@ def _read_pickle(path: Path) -> Any:
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise ModelError(
             f"{path.name} is not a file of PyTorch weights",
-            why=str(error).splitlines()[0][:300],
+            why=next(iter(str(error).splitlines()), type(error).__name__)[:300],
             cure="copy it again",
         ) from None

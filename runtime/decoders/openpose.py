@@ -29,7 +29,9 @@ class Parameters:
     paf_channels: Pairs  # x and y field of each limb
     skeleton: Pairs  # the limbs to draw
     stride: int = 8  # input pixels a cell
-    upsample: int = 1  # enlarge the maps (bicubic) before peaks are sought; 1 finds 98 of 100 that 8 does
+    upsample: int = (
+        1  # enlarge the maps (bicubic) first; 1 finds 98 % of the joints that 8 does, in 2 % of its time
+    )
     peak_threshold: float = 0.05
     sample_threshold: float = 0.05
     sample_share: float = 0.95

@@ -1,8 +1,20 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
 from vedette.kernels._paf_cases import CASE_CHANNELS, CASE_PAIRS, chains, draw_maps
-from vedette.kernels.paf import CASES, MAX_PEAKS, Array, Skeletons, assemble, find_peaks, score_limbs
+from vedette.kernels.paf import (
+    CASES,
+    MAX_PEAKS,
+    Array,
+    Limbs,
+    Peaks,
+    Skeletons,
+    assemble,
+    find_peaks,
+    score_limbs,
+)
 from vedette.runtime.decoders.openpose import COCO_18
 
 PERSON = np.array(  # COCO-18 joints of a standing person, cells
@@ -149,3 +161,58 @@ def test_half_precision_maps_give_the_same_people() -> None:
     assert len(rounded.scores) == 60
     order = matched(rounded, exact.xy)
     np.testing.assert_allclose(rounded.xy, exact.xy[order], atol=0.01)
+
+
+def hand_made(joints: list[int], limbs: list[tuple[int, int, int, float]]) -> Skeletons:
+    """People of three joints from peaks of score 0.5 at (index, 0), and (pair, start, end, score) limbs."""
+    xy = np.stack([np.arange(len(joints)), np.zeros(len(joints))], axis=1).astype(np.float32)
+    peaks = Peaks(xy, np.full(len(joints), 0.5, np.float32), np.array(joints))
+    pairs, starts, ends, scores = (np.array(column) for column in zip(*limbs, strict=True))
+    return assemble(peaks, Limbs(pairs, starts, ends, scores.astype(np.float32)), joints=3, min_score=0)
+
+
+def test_the_score_is_the_sum_of_joints_and_limbs_over_the_joints() -> None:
+    found = hand_made([0, 1, 2], [(0, 0, 1, 0.5), (1, 1, 2, 0.75), (2, 0, 2, 0.25)])  # the last closes a ring
+    assert found.scores.tolist() == [pytest.approx((3 * 0.5 + 0.5 + 0.75 + 0.25) / 3)]
+
+
+def test_the_better_of_two_limbs_wins_a_shared_joint() -> None:
+    people = [0, 0, 1, 1, 2, 2]
+    limbs = [(0, 0, 2, 0.6), (0, 0, 3, 0.7), (0, 1, 2, 0.8), (1, 2, 4, 0.9), (1, 3, 5, 0.9)]
+    found = hand_made(people, limbs)
+    assert found.xy[:, :, 0].tolist() == [[1, 2, 4], [0, 3, 5]]
+
+
+def test_of_equal_limbs_the_earlier_wins() -> None:
+    found = hand_made([0, 1, 1, 2], [(0, 0, 1, 0.5), (0, 0, 2, 0.5), (1, 1, 3, 0.5)])
+    assert found.xy[:, :, 0].tolist() == [[0, 1, 3]]
+
+
+def test_people_who_have_a_joint_in_common_are_not_joined() -> None:
+    people = [0, 0, 1, 1, 2]
+    limbs = [(0, 0, 2, 0.9), (0, 1, 3, 0.8), (1, 2, 4, 0.7), (2, 1, 4, 0.6)]  # the last would give 4 to both
+    found = hand_made(people, limbs)
+    assert found.xy[:, :, 0].tolist() == [[0, 2, 4]]
+    assert found.scores.tolist() == [pytest.approx((3 * 0.5 + 0.9 + 0.7) / 3)]
+
+
+def test_a_limb_needs_nineteen_of_twenty_samples_of_its_field() -> None:
+    peaks = Peaks(np.array([[0, 1], [20, 1]], np.float32), np.ones(2, np.float32), np.array([0, 1]))
+    pafs = np.zeros((2, 3, 21), np.float32)
+    pafs[0] = 0.8
+    scored = partial(score_limbs, pairs=[(0, 1)], channels=[(0, 1)], cell=8)
+    assert scored(pafs, peaks).scores.tolist() == [pytest.approx(0.8)]
+    pafs[0, :, 5] = 0  # one of the 25 samples
+    assert scored(pafs, peaks).scores.tolist() == [pytest.approx(0.8)]
+    pafs[0, :, 5:7] = 0.05
+    assert len(scored(pafs, peaks).scores) == 0
+
+
+def test_a_limb_against_its_field_is_none_unless_it_is_very_short() -> None:
+    peaks = Peaks(
+        np.array([[9, 9], [5, 9], [8.9, 9]], np.float32), np.ones(3, np.float32), np.array([0, 1, 1])
+    )
+    pafs = np.ones((2, 20, 20), np.float32)
+    limbs = score_limbs(pafs, peaks, pairs=[(0, 1)], channels=[(0, 1)], cell=8)
+    assert limbs.ends.tolist() == [2]
+    assert limbs.scores.tolist() == [pytest.approx(0.050001)]

