@@ -6,7 +6,7 @@ Both lie beside the checkout, in ../shared/data; tests that need them skip where
 import contextlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,12 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vedette.kernels.nms import nms
 from vedette.runtime.decoders import Candidates
-from vedette.runtime.frame import Array, Frame
+from vedette.runtime.frame import Frame
 from vedette.runtime.manifest import Decoder, Input, Manifest, Output, Task
 from vedette.runtime.preprocess import Placement, fill, place
-from vedette.runtime.results import Boxes, Result
 from vedette.runtime.tasks import Config, detection
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -97,35 +95,28 @@ def scenes_of_voc50(network: Network, *, conf: float) -> Iterator[Scene]:
         yield Scene(image["id"], frame, placement, decoded)
 
 
-def finished(scenes: list[Scene], network: Network, config: Config) -> dict[int, Result]:
-    """What a user gets, by image id."""
+def finished(scenes: list[Scene], network: Network, config: Config) -> dict[int, dict[str, Any]]:
+    """The JSON records that a user gets, by image id."""
     return {
-        s.image: detection.finish(s.decoded, s.frame, s.placement, network.manifest, config) for s in scenes
+        s.image: detection.finish(s.decoded, s.frame, s.placement, network.manifest, config).to_dict()
+        for s in scenes
     }
 
 
-def unclipped(scenes: list[Scene], network: Network, config: Config) -> dict[int, Result]:
-    """The same without clipping boxes to the picture, as the published numbers of these networks are."""
-    results = {}
-    for scene in scenes:
-        found = scene.decoded
-        keep = nms(
-            found.boxes_xyxy, found.scores, found.class_ids, iou_threshold=config.iou, max_det=config.max_det
-        )
-        xyxy: Array = scene.placement.to_image(found.boxes_xyxy[keep].reshape(-1, 2, 2)).reshape(-1, 4)
-        boxes = Boxes(xyxy, found.scores[keep], found.class_ids[keep], (0, 0))
-        names = dict(enumerate(network.manifest.labels))
-        results[scene.image] = Result(scene.frame, "", "detection", names, boxes=boxes)
-    return results
+def by_image(records: Iterable[dict[str, Any]], annotations: Path) -> dict[int, dict[str, Any]]:
+    """JSON records of pictures by the image ids of an annotation file."""
+    images = json.loads(annotations.read_text(encoding="utf-8"))["images"]
+    ids = {Path(image["file_name"]).name: image["id"] for image in images}
+    return {ids[Path(record["source"]).name]: record for record in records}
 
 
-def coco_from_records(results: Mapping[int, Result], annotations: Path) -> list[dict[str, Any]]:
-    """The detections of our JSON records, by image id, in the form of a COCO results file."""
+def coco_from_records(records: Mapping[int, dict[str, Any]], annotations: Path) -> list[dict[str, Any]]:
+    """The detections of JSON records in the form of a COCO results file."""
     categories = json.loads(annotations.read_text(encoding="utf-8"))["categories"]
     ids = {SPELLING.get(item["name"], item["name"]): item["id"] for item in categories}
     items = []
-    for image, result in results.items():
-        for found in result.to_dict()["detections"]:
+    for image, record in records.items():
+        for found in record["detections"]:
             left, top, right, bottom = found["box_xyxy"]
             category = ids[SPELLING.get(found["label"], found["label"])]
             box = [left, top, right - left, bottom - top]
@@ -133,14 +124,14 @@ def coco_from_records(results: Mapping[int, Result], annotations: Path) -> list[
     return items
 
 
-def average_precision(results: Mapping[int, Result], annotations: Path) -> dict[str, float]:
-    """COCO's AP, AP50 and AP75 of our JSON records, over the categories that occur."""
+def average_precision(records: Mapping[int, dict[str, Any]], annotations: Path) -> dict[str, float]:
+    """COCO's AP, AP50 and AP75 of JSON records by image id, over the categories that occur."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(annotations))
-        evaluation = COCOeval(truth, truth.loadRes(coco_from_records(results, annotations)), "bbox")
+        evaluation = COCOeval(truth, truth.loadRes(coco_from_records(records, annotations)), "bbox")
         evaluation.params.catIds = sorted({item["category_id"] for item in truth.dataset["annotations"]})
         evaluation.evaluate()
         evaluation.accumulate()

@@ -29,6 +29,7 @@ class Candidates:
     boxes_xyxy: Array  # float32 [N, 4] model-input pixels; the edge of the picture at 0
     scores: Array  # float32 [N]
     class_ids: Array  # int64 [N]
+    clip: bool = True  # boxes end where the picture does
 
 
 @dataclass(frozen=True, slots=True, eq=False)

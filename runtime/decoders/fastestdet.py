@@ -19,11 +19,15 @@ COCO_CHANNELS = 85  # 5 + 80; other numbers of classes are not told from other f
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What a manifest may say: a class scores objectness ** object_power * probability ** class_power."""
+    """What a manifest may say: a class scores objectness ** object_power * probability ** class_power.
+
+    Boxes reach beyond the picture, as the author's do, unless clip is set: docs/decisions has the figures.
+    """
 
     __pydantic_config__ = STRICT
     object_power: float = 0.6
     class_power: float = 0.4
+    clip: bool = False
 
 
 def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
@@ -62,7 +66,7 @@ def _image(grid: Array, parameters: Parameters, conf: float, input_size: tuple[i
     halves = _sigmoid(np.stack([width, height], axis=1)) / 2
     boxes = np.concatenate([centres - halves, centres + halves], axis=1) * (input_size * 2)
     class_ids = grid[5:, rows, columns].argmax(axis=0)
-    return Candidates(boxes.astype(np.float32), scores[rows, columns], class_ids)
+    return Candidates(boxes.astype(np.float32), scores[rows, columns], class_ids, parameters.clip)
 
 
 def _sigmoid(x: Array) -> Array:

@@ -23,14 +23,14 @@ def finish(
 ) -> Result:
     """Keep the chosen classes, suppress what overlaps, and move what is left onto the frame.
 
-    Boxes are clipped to the picture; those that lie outside it are dropped.
+    Boxes that lie outside the picture are dropped, the others clipped to it unless their family wants them whole.
     """
     keep = _suppressed(decoded, config)
     width, height = frame.size
     xyxy = placement.to_image(decoded.boxes_xyxy[keep].reshape(-1, 2, 2)).reshape(-1, 4)
-    xyxy = np.clip(xyxy, 0, np.array([width, height, width, height], np.float32))
-    inside = (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)
-    keep, xyxy = keep[inside], xyxy[inside]
+    clipped = np.clip(xyxy, 0, np.array([width, height, width, height], np.float32))
+    inside = (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
+    keep, xyxy = keep[inside], (clipped if decoded.clip else xyxy)[inside]
     boxes = Boxes(xyxy, decoded.scores[keep], decoded.class_ids[keep], orig_shape=(height, width))
     names = names_of(manifest, decoded.class_ids[keep])
     return Result(frame=frame, model=manifest.name, task="detection", names=names, boxes=boxes)

@@ -196,6 +196,12 @@ def test_people_who_have_a_joint_in_common_are_not_joined() -> None:
     assert found.scores.tolist() == [pytest.approx((3 * 0.5 + 0.9 + 0.7) / 3)]
 
 
+def test_a_joint_is_matched_once_a_pair_even_if_that_limb_is_dropped() -> None:
+    limbs = [(0, 0, 2, 0.9), (0, 1, 3, 0.8), (1, 2, 4, 0.7), (2, 1, 4, 0.6), (2, 1, 5, 0.5)]
+    found = hand_made([0, 0, 1, 1, 2, 2], limbs)
+    assert found.xy[:, :, 0].tolist() == [[0, 2, 4]]
+
+
 def test_a_limb_needs_nineteen_of_twenty_samples_of_its_field() -> None:
     peaks = Peaks(np.array([[0, 1], [20, 1]], np.float32), np.ones(2, np.float32), np.array([0, 1]))
     pafs = np.zeros((2, 3, 21), np.float32)
