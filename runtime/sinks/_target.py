@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from pathlib import Path
 
 from vedette.runtime.draw import disk_error
@@ -35,6 +36,12 @@ def check_file(path: Path) -> None:
         raise disk_error(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
     if path.exists() and not os.access(path, os.W_OK):
         raise disk_error(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
+def stem_of(frame: Frame) -> str:
+    """What files made of a frame are named after: its file, or its stream where it is a camera's or nobody's."""
+    is_file = frame.source and not re.match(r"[a-z][a-z0-9+.-]+:|/dev/", frame.source, re.IGNORECASE)
+    return Path(frame.source).stem if is_file else frame.stream
 
 
 def refuse_source(path: Path, frame: Frame, *, anywhere_in_folder: bool) -> None:

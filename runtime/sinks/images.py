@@ -1,6 +1,5 @@
 """Annotated pictures: one a frame into a folder, or one exact file."""
 
-import re
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
@@ -9,7 +8,7 @@ from vedette.runtime.draw import write_picture
 from vedette.runtime.frame import Frame
 from vedette.runtime.results import Result
 from vedette.runtime.sinks._annotate import annotated
-from vedette.runtime.sinks._target import check_file, check_folder, refuse_source
+from vedette.runtime.sinks._target import check_file, check_folder, refuse_source, stem_of
 
 WRITTEN_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 
@@ -62,8 +61,7 @@ class ImagesSink:
 
     def _stem(self, frame: Frame) -> str:
         """A name for a video's or camera's frames that no other one has: no list of frames, which would grow."""
-        is_file = re.match(r"[a-z][a-z0-9+.-]+:|/dev/", frame.source, re.IGNORECASE) is None
-        stem = Path(frame.source).stem if is_file and frame.source else frame.stream
+        stem = stem_of(frame)
         owner = (frame.stream, frame.source)
         numbered = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
         return next(name for name in numbered if self._owners.setdefault(name, owner) == owner)

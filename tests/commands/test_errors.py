@@ -204,3 +204,9 @@ def test_an_unknown_zoo_name(place: Path) -> None:
     code, told = refused(place, "run", "nonesuch", "photo.png")
     assert code == 4
     assert "nanodet" in told
+
+
+def test_a_refused_run_leaves_earlier_outputs_alone(place: Path) -> None:
+    (place / "r.jsonl").write_text("precious\n")
+    assert refused(place, "run", "missing.onnx", "photo.png", "--json", "r.jsonl")[0] == 4
+    assert (place / "r.jsonl").read_text() == "precious\n"

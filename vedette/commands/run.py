@@ -52,10 +52,10 @@ def run(
     models, uris = _split(items)
     _check_ranges(conf, iou, max_det, max_frames, vid_stride, connect_timeout, policy)
     sources = _sources(uris, vid_stride, connect_timeout)
-    with _signals() as (stop, received), contextlib.ExitStack() as opened:
-        sinks, where = _sinks(sources, save, json, stop, show=show)
-        for sink in sinks:
-            opened.callback(sink.close)
+    with _signals() as (stop, received):
+        sinks, where = _sinks(
+            sources, save, json, stop, show=show
+        )  # refused now, not after the models are loaded
         options = {"conf": conf, "iou": iou, "max_det": max_det}
         loaded = [Model(model, backend=backend, imgsz=parse_size(imgsz), **options) for model in models]
         runners = [model.runner(classes=_classes(classes, model)) for model in loaded]

@@ -19,6 +19,7 @@ from vedette.runtime.sinks import Sink
 
 PACKAGE = "vedette.runtime.sinks"
 TARGETS: dict[str, tuple[Any, ...]] = {
+    "folder": ("out",),
     "images": ("pictures",),
     "jsonl": ("results.jsonl",),
     "null": (),
