@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vedette.runtime.errors import ManifestError, ModelError
+from vedette.runtime.onnx_file import external_files
 
 STRICT = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 DType = Literal["float32", "float16", "uint8", "int32", "int64", "bool"]
@@ -181,7 +182,7 @@ def load(model: Path) -> tuple[Manifest, dict[str, bytes]]:
         The manifest, and the bytes of every file that it names (the model itself among them).
 
     Raises:
-        ModelError: no such model.
+        ModelError: no such model, or one that would read files its manifest does not list.
         ManifestError: the manifest is missing, malformed, or vouches for other bytes.
     """
     data = _read(model)
@@ -197,6 +198,8 @@ def load(model: Path) -> tuple[Manifest, dict[str, bytes]]:
     files.update({name: _read(model.with_name(name)) for name in manifest.files if name != model.name})
     for name, content in files.items():
         _check_hash(name, content, manifest.files.get(name, ""), beside.name)
+    if model.suffix == ".onnx":
+        _check_weights(model.name, external_files(data) - set(files))
     return manifest, files
 
 
@@ -209,6 +212,15 @@ def _read(path: Path) -> bytes:
             why=error.strerror or str(error),
             cure="vedette zoo lists the models in the box",
         ) from None
+
+
+def _check_weights(name: str, strangers: set[str]) -> None:
+    if strangers:
+        raise ModelError(
+            f"{name} keeps weights in another file that its manifest does not vouch for: {sorted(strangers)[0]}",
+            why="external data is read only from files beside the model whose hashes the manifest lists",
+            cure="export it as one file, or adopt it with its weights in the same folder",
+        )
 
 
 def _check_hash(name: str, content: bytes, expected: str, manifest_name: str) -> None:

@@ -64,7 +64,7 @@ class OrtEngine:
 def _session(model: bytes, weights: Mapping[str, bytes], name: str) -> Any:
     import onnxruntime as ort
 
-    ort.set_default_logger_severity(3)  # its warnings about fallbacks are checked below instead
+    ort.set_default_logger_severity(4)  # its errors come as exceptions; fallbacks are checked below
     options = ort.SessionOptions()
     options.intra_op_num_threads = cpu_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # costs 2x on a busy machine
@@ -86,15 +86,10 @@ def _session(model: bytes, weights: Mapping[str, bytes], name: str) -> Any:
 
 
 def _refusal(name: str, error: Exception) -> ModelError:
-    text = _first_line(error)
-    if "external" in text.lower() or "model_path must not be empty" in text:
-        return ModelError(
-            f"{name} keeps weights in another file that its manifest does not vouch for",
-            why="external data is read only from files beside the model whose hashes the manifest lists",
-            cure="export it as one file, or adopt it with its weights in the same folder",
-        )
     return ModelError(
-        f"{name} is not a graph that ONNX Runtime can run", why=text, cure="copy or export the file again"
+        f"{name} is not a graph that ONNX Runtime can run",
+        why=_first_line(error),
+        cure="copy or export the file again",
     )
 
 

@@ -20,11 +20,13 @@ CARD = Manifest(
     parity=(Parity("grid", 1e-6, 1e-7, 2.0, 3),),
 )  # fmt: skip
 
+GRAPH = b"\x08\x08"  # the shortest ONNX file: a version
+
 
 def written(folder: Path, **changes: Any) -> Path:
     model = folder / "toy.onnx"
-    model.write_bytes(b"graph")
-    card = replace(CARD, files={"toy.onnx": manifests.sha256(b"graph")})
+    model.write_bytes(GRAPH)
+    card = replace(CARD, files={"toy.onnx": manifests.sha256(GRAPH)})
     document = {**json.loads(manifests.dumps(card)), **changes}
     manifests.path_beside(model).write_text(json.dumps(document))
     return model
@@ -36,7 +38,7 @@ def test_a_manifest_survives_writing_and_reading() -> None:
 
 def test_loading_returns_the_bytes_that_were_hashed(tmp_path: Path) -> None:
     card, files = manifests.load(written(tmp_path))
-    assert files == {"toy.onnx": b"graph"}
+    assert files == {"toy.onnx": GRAPH}
     assert card.labels == ("cat", "dog")
 
 
@@ -65,7 +67,7 @@ def test_a_wrong_type_is_refused_by_place(tmp_path: Path, key: str, value: objec
 
 def test_changed_bytes_are_refused(tmp_path: Path) -> None:
     model = written(tmp_path)
-    model.write_bytes(b"grapH")
+    model.write_bytes(b"\x08\x09")
     with pytest.raises(ManifestError, match="not the file"):
         manifests.load(model)
 
@@ -83,7 +85,7 @@ def test_a_file_outside_the_folder_is_refused(tmp_path: Path, name: str) -> None
 
 def test_a_missing_manifest_names_adopt(tmp_path: Path) -> None:
     model = tmp_path / "bare.onnx"
-    model.write_bytes(b"graph")
+    model.write_bytes(GRAPH)
     with pytest.raises(ManifestError) as caught:
         manifests.load(model)
     assert "vedette adopt bare.onnx" in caught.value.cure
