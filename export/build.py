@@ -6,7 +6,6 @@ Next: to_onnx.py, parity.py, to_engine.py; the runtime reads what is written her
 
 import importlib
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -22,11 +21,12 @@ from vedette.export.weights import load_weights
 from vedette.runtime import manifest as manifests
 from vedette.runtime.draw import write_bytes
 from vedette.runtime.errors import ModelError, UsageError
-from vedette.runtime.manifest import Input, Manifest
+from vedette.runtime.manifest import Decoder, Input, Manifest, Output
 from vedette.runtime.plugins import load, names
 from vedette.runtime.preprocess import Size
 
 NETWORKS = "vedette.export.networks"
+BARE_SIZE = (640, 640)  # of a network that does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Options:
 def export(
     reference: str, out: Path, *, weights: Path | None = None, options: Options = Options()
 ) -> Manifest:
-    """Export a network and write `out` and its manifest.
+    """Export a network and write `out` and its manifest; a foreign network without a card gets none.
 
     Raises:
         UsageError: options that do not fit.
@@ -58,7 +58,7 @@ def export(
         raise UsageError(
             f"--precision {options.precision} is not offered", why="there are fp32 and fp16", cure="use fp16"
         )
-    module, card = network_and_card(reference)
+    module, card = network_and_card(reference, options.imgsz)
     source = weights or zoo_weights(reference)
     if source:
         load_weights(module, source)
@@ -74,7 +74,8 @@ def export(
         build={"opset": str(OPSET), "torch": torch.__version__},
     )
     write_bytes(out, model)
-    manifests.save(card, out)
+    if card.decoder.family:
+        manifests.save(card, out)
     return card
 
 
@@ -101,13 +102,10 @@ def build(model: Path, out: Path, *, lane: str = "auto", target: str = "") -> tu
     return card, built
 
 
-def network_and_card(reference: str) -> tuple[nn.Module, Manifest]:
-    """The module (in eval mode) and the card of a network in the box, or of MODULE:FACTORY.
-
-    A foreign factory returns the module; the Python module that holds it has `card() -> Manifest` beside it.
-    """
+def network_and_card(reference: str, imgsz: Size | None = None) -> tuple[nn.Module, Manifest]:
+    """The module (in eval mode) and the card of a network in the box, or of MODULE:FACTORY."""
     if ":" in reference:
-        return _foreign(reference)
+        return _foreign(reference, imgsz)
     name = reference.replace("-", "_")
     if name not in names(NETWORKS):
         raise ModelError(
@@ -119,22 +117,46 @@ def network_and_card(reference: str) -> tuple[nn.Module, Manifest]:
     return plugin.network().eval(), plugin.card()
 
 
-def _foreign(reference: str) -> tuple[nn.Module, Manifest]:
+def _foreign(reference: str, imgsz: Size | None) -> tuple[nn.Module, Manifest]:
+    """FACTORY() of a Python module that is importable from here; card() beside it says how to read its outputs."""
     name, _, factory = reference.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:
         plugin = importlib.import_module(name)
-        make: Callable[[], nn.Module] = getattr(plugin, factory)
-        card: Callable[[], Manifest] = plugin.card
-    except (ImportError, AttributeError) as error:
+        module: nn.Module = getattr(plugin, factory)().eval()
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ModelError(
-            f"cannot use {reference}",
-            why=str(error),
-            cure="the Python module needs a factory that returns the network, and card() that returns its Manifest",
+            f"cannot make a network of {reference}",
+            why=f"{type(error).__name__}: {error}",
+            cure="name an importable Python module and a function in it that returns the network",
         ) from None
     finally:
         sys.path.pop(0)
-    return make().eval(), card()
+    return module, plugin.card() if hasattr(plugin, "card") else bare_card(
+        module, factory, imgsz or BARE_SIZE
+    )
+
+
+def bare_card(module: nn.Module, name: str, imgsz: Size) -> Manifest:
+    """The card of a network that has none: pictures of one size in, tensors of unknown meaning out.
+
+    Raises:
+        ModelError: it takes no [N, 3, H, W] batch.
+    """
+    shape = (1, 3, imgsz[1], imgsz[0])
+    try:
+        with torch.inference_mode():
+            outputs = module(torch.zeros(shape))
+    except (RuntimeError, TypeError) as error:
+        raise ModelError(
+            f"{name} does not run on a float32 {list(shape)} input",
+            why=next(iter(str(error).splitlines()), ""),
+            cure="put card() beside its factory, which returns its Manifest; or set --imgsz",
+        ) from None
+    tensors = [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)
+    found = [Output(f"output{i}", (-1, *tensor.shape[1:])) for i, tensor in enumerate(tensors)]
+    pixels = Input("images", (-1, *shape[1:]), minimum=shape, typical=shape, maximum=(8, *shape[1:]))
+    return Manifest(name, "image", (pixels,), tuple(found), Decoder(""))
 
 
 def zoo_weights(reference: str) -> Path | None:

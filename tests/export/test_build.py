@@ -141,6 +141,23 @@ def test_a_network_of_one_s_own_is_exported_with_its_card(
     sys.modules.pop("mynet")
 
 
+def test_a_network_without_a_card_becomes_a_checked_graph_without_a_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bare.py").write_text(
+        "import torch\ndef make(): return torch.nn.Conv2d(3, 2, 1)\ndef odd(): return torch.nn.Linear(5, 2)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    card = build.export("bare:make", tmp_path / "m.onnx", options=build.Options(imgsz=(32, 16)))
+    assert [row.output for row in card.parity] == ["output0"]
+    assert not (tmp_path / "m.onnx.json").exists()
+    engine = OrtEngine((tmp_path / "m.onnx").read_bytes())
+    assert engine({"images": np.zeros((2, 3, 16, 32), np.float32)})["output0"].shape == (2, 2, 16, 32)
+    with pytest.raises(ModelError, match="does not run"):
+        build.export("bare:odd", tmp_path / "m.onnx")
+    sys.modules.pop("bare")
+
+
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "w.pt")
     with pytest.raises(ModelError, match="weights of this network"):

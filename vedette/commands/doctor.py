@@ -33,9 +33,9 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print a JSON list.
         print(format_json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         for finding in findings:
-            print(f"{finding.status:5}{finding.check:16}{finding.detail}")
+            print(f"{finding.status:5}{finding.check:19}{finding.detail}")
             if finding.cure:
-                print(f"{'':21}cure: {finding.cure}")
+                print(f"{'':24}cure: {finding.cure}")
     return 1 if any(finding.status == "FAIL" for finding in findings) else 0
 
 

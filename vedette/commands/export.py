@@ -35,5 +35,10 @@ def export(
     options = Options(parse_size(imgsz), dynamic, precision)
     card = export_network(network, out, weights=weights, options=options)
     parity_table([card])
-    print(f"wrote {out} and {out.name}.json")
+    if card.decoder.family:
+        print(f"wrote {out} and {out.name}.json")
+    else:
+        print(
+            f"wrote {out}, without a manifest: nothing says how to read its outputs. Next: vedette adopt {out} -o {out}"
+        )
     return 0
