@@ -23,7 +23,7 @@ demo: $(VENV)/has-$(RUN_EXTRAS)         ## the whole path on real weights and a 
 	$(BIN)/python -m vedette demo
 
 test: check zoo                         ## what CI runs: no GPU, no network
-	$(BIN)/python -m pytest -m "not gpu"
+	$(BIN)/python -m pytest -m "not gpu and not soak"
 
 check: $(VENV)/has-$(TEST_EXTRAS)       ## formatting, lint, types
 	$(BIN)/ruff format --check -q
