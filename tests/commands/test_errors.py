@@ -210,3 +210,5 @@ def test_a_refused_run_leaves_earlier_outputs_alone(place: Path) -> None:
     (place / "r.jsonl").write_text("precious\n")
     assert refused(place, "run", "missing.onnx", "photo.png", "--json", "r.jsonl")[0] == 4
     assert (place / "r.jsonl").read_text() == "precious\n"
+    assert refused(place, "run", "missing.onnx", "photo.png")[0] == 4
+    assert not list(place.glob("runs/*"))

@@ -52,10 +52,10 @@ def run(
     models, uris = _split(items)
     _check_ranges(conf, iou, max_det, max_frames, vid_stride, connect_timeout, policy)
     sources = _sources(uris, vid_stride, connect_timeout)
-    with _signals() as (stop, received):
-        sinks, where = _sinks(
-            sources, save, json, stop, show=show
-        )  # refused now, not after the models are loaded
+    where = save or ("" if json or show else str(_next_run(Path("runs"))))
+    with _signals() as (stop, received), _removed_if_empty("" if save else where):
+        # made before the models are loaded, so that an output that cannot be written is refused at once
+        sinks = [] if plan else _sinks(sources, where, json, stop, show=show)
         options = {"conf": conf, "iou": iou, "max_det": max_det}
         loaded = [Model(model, backend=backend, imgsz=parse_size(imgsz), **options) for model in models]
         runners = [model.runner(classes=_classes(classes, model)) for model in loaded]
@@ -64,8 +64,7 @@ def run(
             return 0
         chosen: Policy | None = "latest" if policy == "latest" else "all" if policy == "all" else None
         pipeline = Pipeline(sources, runners, sinks, chosen, max_frames, connect_timeout, stop)
-        quiet = json == "-"
-        with Progress(sources, max_frames, lines=not (save or json or show), quiet=quiet) as progress:
+        with Progress(sources, max_frames, lines=not (save or json or show), quiet=json == "-") as progress:
             for frame, results in pipeline.run():
                 progress.step(frame, results)
         progress.report(where, [model.backend for model in loaded], pipeline.failures)
@@ -164,26 +163,34 @@ def _classes(text: str, model: Model) -> tuple[int, ...]:
 
 
 def _sinks(
-    sources: dict[str, Source], save: str, json: str, stop: threading.Event, *, show: bool
-) -> tuple[list[Sink], str]:
-    """The sinks that the flags ask for, each with its writer thread, and where files go."""
+    sources: dict[str, Source], where: str, json: str, stop: threading.Event, *, show: bool
+) -> list[Sink]:
+    """The sinks that the flags ask for, each with its writer thread."""
     from vedette.commands._save import saver
     from vedette.runtime.sinks._background import Background
+    from vedette.runtime.sinks.jsonl import JsonLinesSink
+    from vedette.runtime.sinks.window import WindowSink
 
-    lossless = not any(source.live for source in sources.values())
-    folder = save or ("" if json or show else str(_next_run(Path("runs"))))
     plain: list[Sink] = []
-    if folder:
-        plain.append(saver(folder, sources))
+    if where:
+        plain.append(saver(where, sources))
     if json:
-        from vedette.runtime.sinks.jsonl import JsonLinesSink
-
         plain.append(JsonLinesSink(json))
     if show:
-        from vedette.runtime.sinks.window import WindowSink
-
         plain.append(WindowSink("vedette", stop))
-    return [Background(sink, lossless=lossless) for sink in plain], folder
+    lossless = not any(source.live for source in sources.values())
+    return [Background(sink, lossless=lossless) for sink in plain]
+
+
+@contextlib.contextmanager
+def _removed_if_empty(folder: str) -> Iterator[None]:
+    """A run that saved nothing leaves no numbered folder behind."""
+    try:
+        yield
+    finally:
+        if folder:
+            with contextlib.suppress(OSError):
+                Path(folder).rmdir()
 
 
 def _next_run(root: Path) -> Path:
