@@ -11,6 +11,10 @@ EXTRAS_cpu    := cpu-export-rtx-demo
 RUN_EXTRAS  := $(EXTRAS_$(MACHINE))
 TEST_EXTRAS := cpu-openvino-export-rtx-demo-dev
 SITE_jetson := --system-site-packages
+# a compiler that is here must do its part; one that is not is missed aloud, and NumPy runs
+CXX ?= c++
+export VEDETTE_REQUIRE := $(if $(shell command -v $(CXX)),native)
+NATIVE := $(wildcard kernels/*.h kernels/native/*.cpp kernels/native/*.h kernels/native/*.inc)
 
 .PHONY: setup demo test check fmt zoo soak gpu bench wheel jetson-wheels clean
 .DELETE_ON_ERROR:
@@ -19,10 +23,10 @@ SITE_jetson := --system-site-packages
 setup: $(VENV)/has-$(TEST_EXTRAS) zoo   ## a virtual environment for developing
 	$(BIN)/pre-commit install
 
-demo: $(VENV)/has-$(RUN_EXTRAS)         ## the whole path on real weights and a real clip
+demo: $(VENV)/has-$(RUN_EXTRAS) $(VENV)/native         ## the whole path on real weights and a real clip
 	$(BIN)/python -m vedette demo
 
-test: check zoo                         ## what CI runs: no GPU, no network
+test: check zoo $(VENV)/native                         ## what CI runs: no GPU, no network
 	$(BIN)/python -m pytest -m "not gpu and not soak"
 
 check: $(VENV)/has-$(TEST_EXTRAS)       ## formatting, lint, types
@@ -63,10 +67,16 @@ jetson-wheels: $(VENV)/has-$(TEST_EXTRAS)   ## do the base dependencies resolve 
 	  echo "cp$$python aarch64: resolved"; done
 
 # has-A-B: the extras A and B are installed; done again only when pyproject.toml changes
-$(VENV)/has-%: pyproject.toml | $(BIN)/python
+$(VENV)/has-%: pyproject.toml setup.py | $(BIN)/python
 	@echo "installing vedette[$(subst -,$(comma),$*)] for a $(MACHINE) machine: 0.3 GB without PyTorch; with it (export)"
 	@echo "another 0.7 GB for a CPU build, several GB where the package index gives a CUDA build"
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q -e '.[$(subst -,$(comma),$*)]'
+	@touch $@ $(VENV)/native
+
+# the C++ library follows its sources
+$(VENV)/native: $(NATIVE) | $(BIN)/python
+	$(if $(VEDETTE_REQUIRE),,@echo "no C++ compiler: NumPy will run in place of the kernels")
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --no-deps -e .
 	@touch $@
 
 $(BIN)/python:
@@ -74,4 +84,4 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(SITE_$(MACHINE)) $(VENV)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info runtime/zoo/*.onnx runtime/zoo/*.json
+	rm -rf $(VENV) build dist *.egg-info kernels/_native*.so runtime/zoo/*.onnx runtime/zoo/*.json

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vedette.kernels import native
+from vedette.kernels.native import F32, FLOAT, I64, INT
+
 Array = NDArray[Any]
 Case = tuple[Array, Array, Array]  # boxes_xyxy, scores, class_ids
 _BLOCK = 64  # boxes decided together; changes the time, never the answer
@@ -82,7 +85,16 @@ def _iou(one: Array, other: Array) -> Array:
     return ratio
 
 
-nms = nms_reference
+def nms(boxes_xyxy: Array, scores: Array, class_ids: Array, *, iou_threshold: float, max_det: int) -> Array:
+    """nms_reference by the C++ kernel where it is built: the same indices, for the same arguments."""
+    kernel = native.function("vedette_nms", [F32, I64, I64, INT, FLOAT, INT, I64], INT)
+    if kernel is None:
+        return nms_reference(boxes_xyxy, scores, class_ids, iou_threshold=iou_threshold, max_det=max_det)
+    boxes = np.ascontiguousarray(boxes_xyxy, np.float32).reshape(-1, 4)
+    order = _ranked(boxes, np.asarray(scores, np.float32))
+    keep = np.empty(max(0, min(len(order), max_det)), np.int64)
+    classes = np.ascontiguousarray(class_ids, np.int64)
+    return keep[: kernel(boxes, classes, order, len(order), iou_threshold, len(keep), keep)]
 
 
 def _scattered(count: int, *, extent: float, classes: int) -> Case:
