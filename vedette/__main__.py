@@ -13,7 +13,7 @@ VERBS = "vedette.commands"
 
 def main() -> None:
     """Run one verb and exit with its code."""
-    arguments = sys.argv[1:]
+    arguments = sys.argv[1:] or ["--help"]
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(message)s")
@@ -56,7 +56,7 @@ def _dispatch(arguments: list[str]) -> int:
     import typer
 
     app = typer.Typer(
-        name="vedette", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+        name="vedette", add_completion=False, pretty_exceptions_enable=False,
         help="Trained networks to engines, camera streams through engines. Every verb takes --debug.",
     )  # fmt: skip
     app.callback(invoke_without_command=True)(_about)
