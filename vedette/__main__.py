@@ -18,6 +18,8 @@ def main() -> None:
     arguments = [argument for argument in arguments if argument != "--debug"]
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(message)s")
     logging.getLogger("vedette").setLevel(logging.DEBUG if debug else logging.ERROR)
+    if not debug:
+        sys.unraisablehook = lambda _: None  # PyAV 17 fails again, aloud, when a file on a full disk is freed
     logging.getLogger("libav").setLevel(
         logging.CRITICAL
     )  # decoder messages belong to streams, not to the terminal

@@ -204,6 +204,7 @@ def test_a_full_disk_is_an_error_of_the_disk(tmp_path: Path, suffix: str) -> Non
         sink.close()
     assert error.value.cure == "free space on that disk"
     sink.close()
+    del error, sink
     gc.collect()
 
 
