@@ -132,8 +132,9 @@ class Pipeline:
         """Stop the readers and complete every file; the first failure of a sink is raised once all are closed."""
         self.stop.set()
         inbox.stop()
-        for reader in readers:
-            reader.join(timeout=0.5)  # one inside a camera's time-out is left behind: it is a daemon
+        deadline = time.monotonic() + 0.5  # for all together
+        for reader in readers:  # one inside a camera's time-out is left behind: it is a daemon
+            reader.join(timeout=max(0.0, deadline - time.monotonic()))
         errors = []
         for sink in self.sinks:
             try:
