@@ -7,15 +7,14 @@ The two run in turn, A B A B; medians of process CPU time are compared. Floor be
 
 import argparse
 import json
-import os
 import platform
-import re
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from _machine import machine, pin
 
 from vedette import Frame, Model
 from vedette.runtime.model import zoo_names
@@ -33,7 +32,7 @@ def main() -> None:
         "--json", type=Path, default=Path(__file__).parent / "results" / machine() / "pipeline.json"
     )
     arguments = parser.parse_args()
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    pin()
     rows = {name: measured(name, arguments.frames) for name in zoo_names()}
     for name, row in rows.items():
         print(f"{name:22}" + "  ".join(f"{key} {value:.2f}" for key, value in row.items()))
@@ -65,13 +64,6 @@ def measured(name: str, frames: int) -> dict[str, float]:
                 samples[key].append((time.process_time_ns() - start) / 1e6)
     medians = {key: statistics.median(values) for key, values in samples.items()}
     return medians | {"beyond network": medians["runner"] - medians["network"]}
-
-
-def machine() -> str:
-    """A folder name for this kind of machine: its processor."""
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.is_file() else None
-    return re.sub(r"\W+", "-", (found[1] if found else platform.machine()).lower()).strip("-")
 
 
 if __name__ == "__main__":

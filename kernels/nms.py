@@ -1,9 +1,10 @@
 """Non-maximum suppression: of the boxes of one class that overlap, the best scored one stays.
 
 In: boxes, scores and classes in any order.  Out: the indices that are kept, best first.
-Used by runtime/tasks/detection.py.
+nms for upright boxes, nms_rotated for boxes with an angle. Used by runtime/tasks/detection.py.
 """
 
+import ctypes
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,9 @@ from vedette.kernels.native import F32, FLOAT, I64, INT
 Array = NDArray[Any]
 Case = tuple[Array, Array, Array]  # boxes_xyxy, scores, class_ids
 _BLOCK = 64  # boxes decided together; changes the time, never the answer
+_EPSILON = 1e-7  # pixels^4
+_NMS = (F32, F32, I64, INT, FLOAT, INT, I64)
+_NMS_ROTATED = (native.Array("float64"), F32, I64, INT, ctypes.c_double, INT, I64)
 
 
 def nms_reference(
@@ -87,14 +91,116 @@ def _iou(one: Array, other: Array) -> Array:
 
 def nms(boxes_xyxy: Array, scores: Array, class_ids: Array, *, iou_threshold: float, max_det: int) -> Array:
     """nms_reference by the C++ kernel where it is built: the same indices, for the same arguments."""
-    kernel = native.function("vedette_nms", [F32, I64, I64, INT, FLOAT, INT, I64], INT)
+    kernel = native.function("vedette_nms", _NMS, INT)
     if kernel is None:
         return nms_reference(boxes_xyxy, scores, class_ids, iou_threshold=iou_threshold, max_det=max_det)
     boxes = np.ascontiguousarray(boxes_xyxy, np.float32).reshape(-1, 4)
-    order = _ranked(boxes, np.asarray(scores, np.float32))
-    keep = np.empty(max(0, min(len(order), max_det)), np.int64)
-    classes = np.ascontiguousarray(class_ids, np.int64)
-    return keep[: kernel(boxes, classes, order, len(order), iou_threshold, len(keep), keep)]
+    return _kept(kernel, boxes, scores, class_ids, iou_threshold, max_det)
+
+
+def _kept(
+    kernel: Callable[..., Any], boxes: Array, scores: Array, class_ids: Array, threshold: float, max_det: int
+) -> Array:
+    """Call a kernel with arrays that are as long as it will read."""
+    count = len(boxes)
+    scores = np.ascontiguousarray(scores, np.float32)
+    class_ids = np.ascontiguousarray(class_ids, np.int64)
+    if not scores.shape == class_ids.shape == (count,):
+        raise ValueError(f"{count} boxes have scores {scores.shape} and classes {class_ids.shape}")
+    if not threshold >= 0:
+        raise ValueError(f"iou_threshold must be 0 or more, not {threshold}")
+    keep = np.empty(max(0, min(count, max_det)), np.int64)
+    return keep[: kernel(boxes, scores, class_ids, count, threshold, len(keep), keep)]
+
+
+def nms_rotated_reference(
+    boxes_cxcywhr: Array, scores: Array, class_ids: Array, *, iou_threshold: float, max_det: int
+) -> Array:
+    """nms_reference for rotated boxes: the overlap is prob_iou_reference, everything else is the same.
+
+    To suppress across classes, pass equal class ids. Only kept boxes suppress; the fast NMS that is common for
+    rotated boxes lets suppressed ones suppress too, and so keeps fewer.
+
+    Args:
+        boxes_cxcywhr: [N, 5] centre, width and height in pixels, and the angle of the width in radians.
+        scores: [N].
+        class_ids: [N].
+        iou_threshold: 0 to 1.
+        max_det: most indices returned, over all classes.
+
+    Returns:
+        int64 [n], n <= max_det, indices into the arguments, by falling score.
+    """
+    gaussians = _gaussians(boxes_cxcywhr)
+    classes, kept = np.asarray(class_ids), np.zeros(0, np.int64)
+    for index in _ranked(gaussians, np.asarray(scores, np.float32)):
+        rivals = kept[classes[kept] == classes[index]]
+        if len(kept) < max_det and not (_prob_iou(gaussians[rivals], gaussians[index]) > iou_threshold).any():
+            kept = np.append(kept, index)
+    return kept
+
+
+def prob_iou_reference(one: Array, other: Array) -> Array:
+    """The probabilistic IoU of cxcywhr boxes: 1 minus the Hellinger distance of two Gaussians, in float64.
+
+    A box's Gaussian has its centre as the mean and the variances w^2 / 12 and h^2 / 12 of a uniform rectangle
+    along its sides. Equal boxes have 1; rotating by pi, or by pi / 2 with sides swapped, changes nothing. An
+    epsilon of 1e-7 in both denominators keeps boxes without area finite, as in the paper's public use.
+
+    Args:
+        one: [N, 5].
+        other: [N, 5], or [5].
+
+    Returns:
+        float64 [N], 0 to 1.
+
+    Source: Llerena et al., Gaussian Bounding Boxes and Probabilistic Intersection-over-Union, 2021.
+    """
+    return _prob_iou(_gaussians(one), _gaussians(other))
+
+
+def _gaussians(boxes_cxcywhr: Array) -> Array:
+    """Centre x, y and variances xx, yy, xy: float64 [N, 5]."""
+    x, y, width, height, angle = np.asarray(boxes_cxcywhr, np.float64).reshape(-1, 5).T
+    with np.errstate(over="ignore", invalid="ignore"):
+        along, across = width * width / 12, height * height / 12
+        cos, sin = np.cos(angle), np.sin(angle)
+        xx, yy = along * cos * cos + across * sin * sin, along * sin * sin + across * cos * cos
+        gaussians: Array = np.stack([x, y, xx, yy, (along - across) * cos * sin], axis=1)
+    return gaussians
+
+
+def _prob_iou(one: Array, other: Array) -> Array:
+    """prob_iou of arithmetic.h: [N, 5] and [N, 5] Gaussians to [N]."""
+    dx, dy = (one - other).T[:2]
+    xx, yy, xy = (one + other).T[2:]
+    det = np.maximum(xx * yy - xy * xy, 0)
+    form = yy * dx * dx + xx * dy * dy - 2 * xy * dx * dy
+    centres = 0.25 * np.maximum(form, 0) / (det + _EPSILON)
+    ratio = (det + _EPSILON) / (4 * np.sqrt(_determinant(one) * _determinant(other)) + _EPSILON)
+    shapes = np.maximum(0.5 * np.log(ratio), 0)
+    overlap: Array = 1 - np.sqrt(1 - np.exp(-(centres + shapes)))
+    return overlap
+
+
+def _determinant(gaussians: Array) -> Array:
+    xx, yy, xy = gaussians.T[2:]
+    determinant: Array = np.maximum(xx * yy - xy * xy, 0)
+    return determinant
+
+
+def nms_rotated(
+    boxes_cxcywhr: Array, scores: Array, class_ids: Array, *, iou_threshold: float, max_det: int
+) -> Array:
+    """nms_rotated_reference by the C++ kernel where it is built."""
+    kernel = native.function("vedette_nms_rotated", _NMS_ROTATED, INT)
+    if kernel is None:
+        return nms_rotated_reference(
+            boxes_cxcywhr, scores, class_ids, iou_threshold=iou_threshold, max_det=max_det
+        )
+    return _kept(
+        kernel, np.ascontiguousarray(_gaussians(boxes_cxcywhr)), scores, class_ids, iou_threshold, max_det
+    )
 
 
 def _scattered(count: int, *, extent: float, classes: int) -> Case:

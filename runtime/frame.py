@@ -1,13 +1,18 @@
-"""One picture of one stream, as its decoder made it: sources make Frames, Runners take them."""
+"""One picture of one stream, as its decoder made it: sources make Frames, Runners take them.
+
+Next: preprocess.py, which takes the planes as they are; kernels/letterbox.py, which reads YUV.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
+
+from vedette.kernels.letterbox import Picture, bgr
 
 Array = NDArray[Any]
 PixelFormat = Literal["bgr24", "yuv420p", "nv12"]
+Colour = Literal["bt601", "bt709"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,6 +21,7 @@ class Frame:
 
     Attributes:
         planes: bgr24: one uint8 [H, W, 3]; yuv420p: uint8 [H, W], [H/2, W/2], [H/2, W/2]; nv12: [H, W], [H/2, W/2, 2].
+            Halves are rounded up; rows may be padded.
         stream: the stream's name, cam0, cam1 … unless a config names it.
         source: the file or redacted URI it came from.
         index: number in its source, skipped frames included.
@@ -23,6 +29,8 @@ class Frame:
         received_ns: time.monotonic_ns() when the decoder handed it over.
         suspect: the decoder complained about this frame or one it is predicted from.
         rate: frames per second of a video or camera, None for single pictures.
+        colour: the matrix of YUV planes; BT.601 is what cameras and files without colour tags mean.
+        full_range: of YUV planes: 0..255 is black to white, not 16..235.
     """
 
     planes: tuple[Array, ...]
@@ -34,6 +42,8 @@ class Frame:
     received_ns: int = 0
     suspect: bool = False
     rate: float | None = None
+    colour: Colour = "bt601"
+    full_range: bool = False
     _bgr: list[Array] = field(default_factory=list, repr=False)
 
     @property
@@ -42,20 +52,13 @@ class Frame:
         height, width = self.planes[0].shape[:2]
         return width, height
 
+    @property
+    def picture(self) -> Picture:
+        """What the bytes of the planes are."""
+        return Picture(self.format, self.colour, self.full_range)
+
     def bgr(self) -> Array:
         """The picture as uint8 [H, W, 3] BGR; made once, not to be written to."""
         if not self._bgr:
-            self._bgr.append(_bgr_from_planes(self.planes, self.format))
+            self._bgr.append(self.planes[0] if self.format == "bgr24" else bgr(self.planes, self.picture))
         return self._bgr[0]
-
-
-def _bgr_from_planes(planes: tuple[Array, ...], pixel_format: PixelFormat) -> Array:
-    """BT.601 limited range, as cameras and files without colour tags mean it."""
-    if pixel_format == "bgr24":
-        return planes[0]
-    import cv2
-
-    height, width = planes[0].shape
-    packed = np.concatenate([plane.reshape(-1) for plane in planes]).reshape(height * 3 // 2, width)
-    code = cv2.COLOR_YUV2BGR_I420 if pixel_format == "yuv420p" else cv2.COLOR_YUV2BGR_NV12
-    return cv2.cvtColor(packed, code)

@@ -8,8 +8,8 @@ Source: dog-qiuqiu/FastestDet.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from vedette.kernels.box_layouts import FastestDet
+from vedette.kernels.decode_boxes import decode_boxes
 from vedette.runtime.decoders import Candidates, named
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT, Manifest, Output
@@ -52,23 +52,9 @@ def decode(
     input_size: tuple[int, int],
 ) -> list[Candidates]:
     """Boxes of the cells whose best class scores above conf, an item an image."""
-    return [_image(grid, parameters, conf, input_size) for grid in named(outputs, manifest, "grid")]
-
-
-def _image(grid: Array, parameters: Parameters, conf: float, input_size: tuple[int, int]) -> Candidates:
-    """One [5 + C, h, w] grid."""
-    objectness, probability = grid[0].clip(0), grid[5:].max(axis=0).clip(0)
-    scores = objectness**parameters.object_power * probability**parameters.class_power
-    rows, columns = np.nonzero(scores > conf)
-    dx, dy, width, height = grid[1:5, rows, columns]
-    cells, shape = np.stack([columns, rows], axis=1), grid.shape[:0:-1]  # (w, h)
-    centres = (cells + np.tanh(np.stack([dx, dy], axis=1))) / shape
-    halves = _sigmoid(np.stack([width, height], axis=1)) / 2
-    boxes = np.concatenate([centres - halves, centres + halves], axis=1) * (input_size * 2)
-    class_ids = grid[5:, rows, columns].argmax(axis=0)
-    return Candidates(boxes.astype(np.float32), scores[rows, columns], class_ids, parameters.clip)
-
-
-def _sigmoid(x: Array) -> Array:
-    sigmoid: Array = 0.5 * (1 + np.tanh(x / 2))  # cannot overflow
-    return sigmoid
+    layout = FastestDet(input_size, parameters.object_power, parameters.class_power)
+    return [
+        Candidates(found.boxes_xyxy, found.scores, found.class_ids, parameters.clip)
+        for grid in named(outputs, manifest, "grid")
+        for found in [decode_boxes(layout, grid, conf=conf)]
+    ]

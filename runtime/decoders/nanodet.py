@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vedette.kernels.box_layouts import NanoDet
+from vedette.kernels.decode_boxes import Decoded, decode_boxes
 from vedette.runtime.decoders import Candidates, named
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT, Manifest, Output
@@ -62,52 +64,19 @@ def decode(
     input_size: tuple[int, int],
 ) -> list[Candidates]:
     """Boxes of the cells and classes that score above conf, an item an image."""
-    levels = [
-        _level(
-            named(outputs, manifest, f"scores_{stride}"),
-            named(outputs, manifest, f"distances_{stride}"),
-            conf,
-            stride=stride,
-            columns=-(-input_size[0] // stride),
-            multi_label=parameters.multi_label,
-        )
-        for stride in parameters.strides
-    ]
+    levels = []
+    for stride in parameters.strides:
+        scores = named(outputs, manifest, f"scores_{stride}")
+        distances = named(outputs, manifest, f"distances_{stride}")
+        layout = NanoDet(stride, columns=-(-input_size[0] // stride))
+        levels.append([
+            decode_boxes(layout, *image, conf=conf, multi_label=parameters.multi_label)
+            for image in zip(scores, distances, strict=True)
+        ])  # fmt: skip
     return [_concatenated(image) for image in zip(*levels, strict=True)]
 
 
-def _level(
-    scores: Array, distances: Array, conf: float, *, stride: int, columns: int, multi_label: bool
-) -> list[Candidates]:
-    """One stride. scores [N, cells, C], distances [N, cells, 4 * bins], cells in reading order."""
-    found = []
-    for image_scores, image_distances in zip(scores, distances, strict=True):
-        cells, class_ids = np.nonzero(image_scores > conf)
-        if not multi_label:
-            cells = np.unique(cells)
-            class_ids = image_scores[cells].argmax(axis=1)
-        boxes = _boxes(image_distances[cells], cells, stride=stride, columns=columns)
-        found.append(Candidates(boxes, image_scores[cells, class_ids], class_ids))
-    return found
-
-
-def _boxes(distances: Array, cells: Array, *, stride: int, columns: int) -> Array:
-    """[n, 4] xyxy pixels, from the logits [n, 4 * bins] of left, top, right and bottom at some cells."""
-    sides = stride * _expectation(distances.reshape(len(cells), 4, distances.shape[1] // 4))
-    centres = (np.stack([cells % columns, cells // columns], axis=1) + np.float32(0.5)) * stride
-    boxes: Array = np.concatenate([centres - sides[:, :2], centres + sides[:, 2:]], axis=1)
-    return boxes.astype(np.float32)
-
-
-def _expectation(logits: Array) -> Array:
-    """The mean bin of the softmax over the last axis; NaN of infinite logits, which suppression drops."""
-    with np.errstate(invalid="ignore"):
-        weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        mean: Array = weights @ np.arange(logits.shape[-1], dtype=np.float32) / weights.sum(axis=-1)
-    return mean
-
-
-def _concatenated(levels: Sequence[Candidates]) -> Candidates:
+def _concatenated(levels: Sequence[Decoded]) -> Candidates:
     return Candidates(
         np.concatenate([level.boxes_xyxy for level in levels]),
         np.concatenate([level.scores for level in levels]),

@@ -1,6 +1,7 @@
 """Packets to Frames: what every source that FFmpeg opens shares.
 
-In: an open PyAV container.  Out: Frames whose time strictly increases, whatever the stream's own clock does.
+In: an open PyAV container.  Out: Frames whose time strictly increases, whatever the stream's own clock does; their
+planes are the decoder's own buffers where the kernels can read them, so that no picture is converted or copied whole.
 A packet that cannot be decoded costs only itself; what follows is suspect until the next key frame.
 """
 
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vedette.runtime.frame import Array, Frame
+from vedette.runtime.frame import Array, Colour, Frame, PixelFormat
 from vedette.runtime.sources import END, TIMEOUT, Read, SourceOptions
 
 if TYPE_CHECKING:
@@ -24,6 +25,18 @@ DEFAULT_RATE = 25.0  # what FFmpeg assumes where a stream does not say
 BAD_PACKETS_IN_A_ROW = 1000  # then it is not a video any more
 NUDGE_S = 1e-3  # between two frames with the same time
 REWIND_S = 1.0  # a larger step back is a new clock, a smaller one is jitter
+YUV_FORMATS: dict[str, PixelFormat] = {
+    "yuv420p": "yuv420p",
+    "yuvj420p": "yuv420p",
+    "nv12": "nv12",
+}  # by FFmpeg's name
+MATRICES: dict[int, Colour] = {
+    1: "bt709",
+    2: "bt601",
+    5: "bt601",
+    6: "bt601",
+}  # by AVColorSpace; 2 is not specified
+FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
 
 class Clock:
@@ -144,9 +157,10 @@ class FrameReader:
             self._pending.append(_Decoded(frame, index, time_s, time.monotonic_ns(), self._suspect))
 
     def _frame(self, decoded: _Decoded) -> Frame:
-        image = self._reformatter.reformat(decoded.picture, format="bgr24").to_ndarray()
+        pixel_format, colour, full_range = _kind(decoded.picture)
         return Frame(
-            planes=(_upright(image, decoded.picture.rotation),),
+            planes=self._bgr(decoded.picture) if pixel_format == "bgr24" else _planes(decoded.picture),
+            format=pixel_format,
             stream=self._options.stream,
             source=self._source,
             index=decoded.index,
@@ -154,7 +168,33 @@ class FrameReader:
             received_ns=decoded.received_ns,
             suspect=decoded.suspect,
             rate=self._clock.rate,
+            colour=colour,
+            full_range=full_range,
         )
+
+    def _bgr(self, picture: "VideoFrame") -> tuple[Array]:
+        image = self._reformatter.reformat(picture, format="bgr24").to_ndarray()
+        return (_upright(image, picture.rotation),)
+
+
+def _kind(picture: "VideoFrame") -> tuple[PixelFormat, Colour, bool]:
+    """How a picture's own planes are to be read; bgr24 where FFmpeg must convert and this must turn it."""
+    pixel_format, matrix = YUV_FORMATS.get(picture.format.name), MATRICES.get(int(picture.colorspace))
+    if pixel_format is None or matrix is None or picture.rotation or picture.planes[0].line_size <= 0:
+        return "bgr24", "bt601", False
+    return pixel_format, matrix, picture.format.name == "yuvj420p" or int(picture.color_range) == FULL_RANGE
+
+
+def _planes(picture: "VideoFrame") -> tuple[Array, ...]:
+    """Views of the decoder's buffers, which live as long as the views do; rows are line_size bytes apart."""
+    luma, *chroma = (
+        np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]  # type: ignore[call-overload]
+        for plane in picture.planes
+    )
+    blocks = (picture.width + 1) // 2
+    if len(chroma) == 1:  # NV12: U and V side by side
+        return luma[:, : picture.width], chroma[0][:, : 2 * blocks].reshape(-1, blocks, 2)
+    return luma[:, : picture.width], *(plane[:, :blocks] for plane in chroma)
 
 
 def _upright(image: Array, rotation: int) -> Array:

@@ -38,18 +38,12 @@ def finish(
 
 def _suppressed(decoded: Candidates, config: Config) -> Array:
     """Indices of the candidates that stay, best first."""
-    chosen = np.arange(len(decoded.scores))
-    if config.classes:
-        chosen = np.flatnonzero(np.isin(decoded.class_ids, config.classes))
-    kept: Array = chosen[
-        nms(
-            decoded.boxes_xyxy[chosen],
-            decoded.scores[chosen],
-            decoded.class_ids[chosen],
-            iou_threshold=config.iou,
-            max_det=config.max_det,
-        )
-    ]
+    arrays = decoded.boxes_xyxy, decoded.scores, decoded.class_ids
+    if not config.classes:
+        return nms(*arrays, iou_threshold=config.iou, max_det=config.max_det)
+    chosen = np.flatnonzero(np.isin(decoded.class_ids, config.classes))
+    some = [array[chosen] for array in arrays]
+    kept: Array = chosen[nms(*some, iou_threshold=config.iou, max_det=config.max_det)]
     return kept
 
 

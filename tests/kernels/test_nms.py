@@ -1,11 +1,16 @@
 import time
+from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from levels import LEVELS, run_at_level
+from neon import Call, on_arm, sanitized
 
+from vedette.kernels import native
 from vedette.kernels.nms import CASES, Array, Case, nms, nms_reference
 
 EVERYTHING = 1_000_000
@@ -46,6 +51,102 @@ def test_it_is_the_definition(case: Case, threshold: str) -> None:
     found = nms_reference(*case, iou_threshold=float(threshold), max_det=EVERYTHING)
     assert found.tolist() == expected
     assert nms_reference(*case, iou_threshold=float(threshold), max_det=3).tolist() == expected[:3]
+
+
+@st.composite
+def any_boxes(draw: st.DrawFn) -> Case:
+    """Of any size and class, turned inside out or not finite now and then, with equal scores."""
+    count = draw(st.sampled_from([0, 1, 3, 4, 5, 15, 16, 17, 63, 64, 65, 129, 255, 256, 257, 400]))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    spread = draw(st.sampled_from([1e-22, 1.0, 1000.0, 1e19]))
+    low, size = random.uniform(0, 1, (count, 2)), random.uniform(-0.02, 0.4, (count, 2))
+    boxes = (np.concatenate([low, low + size], axis=1) * spread).astype(np.float32)
+    scores = (random.integers(-3, 20, count) / draw(st.sampled_from([4, 1000]))).astype(np.float32)
+    share = draw(st.sampled_from([0.0, 0.0, 0.05]))
+    for array in (boxes, scores):
+        array[random.uniform(size=array.shape) < share] = random.choice([np.nan, np.inf, -np.inf])
+    scores[random.uniform(size=count) < 0.02] = -0.0
+    return boxes, scores, random.choice(np.array([0, 1, 1023, 1024, -1, 2**62]), count)
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(any_boxes(), st.sampled_from([0.0, 0.3, 0.5, 0.7, 1.0, 2.0]), st.sampled_from([0, 1, 7, EVERYTHING]))
+def test_kernel_and_reference_agree(case: Case, iou_threshold: float, max_det: int) -> None:
+    expected = nms_reference(*case, iou_threshold=iou_threshold, max_det=max_det)
+    assert nms(*case, iou_threshold=iou_threshold, max_det=max_det).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("iou_threshold", [0.0, 0.45, 0.7])
+@pytest.mark.parametrize("name", CASES)
+def test_kernel_and_reference_agree_on(name: str, iou_threshold: float) -> None:
+    case = CASES[name]()
+    expected = nms_reference(*case, iou_threshold=iou_threshold, max_det=EVERYTHING)
+    assert nms(*case, iou_threshold=iou_threshold, max_det=EVERYTHING).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_other_levels_give_the_same(level: int) -> None:
+    run_at_level(level, __file__, "agree")
+
+
+def assert_answers(run: Callable[[list[Call]], list[tuple[int, list[Array]]]]) -> None:
+    made = [(make(), 0.5, EVERYTHING) for make in CASES.values()]
+    options = st.tuples(any_boxes(), st.sampled_from([0.0, 0.3, 0.7]), st.sampled_from([0, 7, EVERYTHING]))
+
+    @settings(derandomize=True, deadline=None, max_examples=200)
+    @given(options)
+    def collect(drawn: tuple[Case, float, int]) -> None:
+        made.append(drawn)
+
+    collect()
+    calls = []
+    for (boxes, scores, class_ids), threshold, most in made:
+        keep = np.empty(min(most, len(boxes)), np.int64)
+        arguments = boxes, scores, class_ids, len(boxes), threshold, len(keep), keep
+        calls.append(Call("vedette_nms", arguments))
+    for (case, threshold, most), (count, arrays) in zip(made, run(calls), strict=True):
+        expected = nms_reference(*case, iou_threshold=threshold, max_det=most)
+        assert arrays[3][:count].tolist() == expected.tolist()
+
+
+def test_neon_is_the_reference() -> None:
+    assert_answers(on_arm)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wanted", LEVELS)
+def test_no_byte_outside_the_arrays_is_read_or_written(wanted: int) -> None:
+    if wanted > native.level():
+        pytest.skip(f"this processor has no {native.LEVELS[wanted]}, or the library is not built")
+    assert_answers(partial(sanitized, level=wanted))
+
+
+def test_arrays_of_other_lengths_are_refused() -> None:
+    boxes, scores, class_ids = CASES["scattered"]()
+    for wrong in (
+        (boxes, scores[:-1], class_ids),
+        (boxes, scores, class_ids[:-1]),
+        (boxes[1:], scores, class_ids),
+    ):
+        with pytest.raises(ValueError, match="boxes have scores"):
+            nms(*wrong, iou_threshold=0.5, max_det=10)
+
+
+def test_torch_agrees() -> None:
+    torch = pytest.importorskip("torch")
+    boxes, scores, class_ids = (torch.from_numpy(array) for array in CASES["crowded"]())
+    order, kept = torch.sort(scores, descending=True, stable=True).indices, []
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
+    while len(order):
+        best, order = order[0], order[1:]
+        kept.append(int(best))
+        sides = torch.minimum(boxes[best, 2:], boxes[order, 2:]) - torch.maximum(
+            boxes[best, :2], boxes[order, :2]
+        )
+        shared = sides.clamp(min=0).prod(dim=1)
+        over = shared / (areas[best] + areas[order] - shared) > 0.5
+        order = order[~(over & (class_ids[order] == class_ids[best]))]
+    assert nms(*CASES["crowded"](), iou_threshold=0.5, max_det=EVERYTHING).tolist() == kept
 
 
 @pytest.mark.parametrize("name", ["scattered", "worst", "touching"])

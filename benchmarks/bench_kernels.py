@@ -1,0 +1,216 @@
+"""Vedette's CPU kernels against what else does their work.   Run: python benchmarks/bench_kernels.py [--rounds 31] [--json OUT]
+
+Question: how many CPU milliseconds does one call take, and what share of the best peer's?
+Candidates of a row get the same bytes, must give the same answer before they are timed, and run in turn on one pinned
+core; medians of process CPU time. A row's floor reads its input once.
+Peers: cv2 behind a NumPy filter; torchvision's NMS (the same greedy algorithm in C++, peer_nms.cpp, because torchvision has no
+wheel for this torch) behind a torch filter, as Ultralytics does it. Our own NumPy reference is timed, but is no peer.
+"""
+
+import argparse
+import ctypes
+import json
+import platform
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _machine import machine, pin
+from numpy.typing import NDArray
+
+from vedette.kernels import native
+from vedette.kernels._decode_boxes_cases import scene
+from vedette.kernels.box_layouts import V8
+from vedette.kernels.decode_boxes import decode_boxes, decode_boxes_reference
+from vedette.kernels.nms import nms, nms_reference
+
+Array = NDArray[Any]
+Work = Callable[[], Array]
+MAX_DET, OFFSET = 300, 7680.0  # pixels between classes in the torchvision form
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One question: who answers it, and how far answers may differ."""
+
+    ours: Work
+    reference: Work
+    peers: Mapping[str, Work]
+    floor: Work
+    tolerance: float = 0.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=31)
+    default = Path(__file__).parent / "results" / machine() / "kernels.json"
+    parser.add_argument("--json", type=Path, default=default)
+    arguments = parser.parse_args()
+    pin()
+    found = {name: measured(name, row(), arguments.rounds) for name, row in ROWS.items()}
+    report = {
+        "question": __doc__,
+        "machine": machine(),
+        "kernels": native.describe(),
+        "python": platform.python_version(),
+        "cpu_ms": found,
+    }
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def measured(name: str, row: Row, rounds: int) -> dict[str, float]:
+    """Median CPU milliseconds of every candidate, printed with its ratio to the best peer."""
+    expected = row.ours()
+    others = {**row.peers, "NumPy reference": row.reference}
+    for peer, work in others.items():
+        np.testing.assert_allclose(work(), expected, rtol=0, atol=row.tolerance, err_msg=f"{name}: {peer}")
+    candidates = {"vedette": row.ours, **others, "floor": row.floor}
+    samples: dict[str, list[float]] = {key: [] for key in candidates}
+    for number in range(rounds + 3):
+        for key, work in candidates.items():
+            start = time.process_time_ns()
+            work()
+            if number >= 3:
+                samples[key].append((time.process_time_ns() - start) / 1e6)
+    medians = {key: round(statistics.median(values), 4) for key, values in samples.items()}
+    best = min(medians[peer] for peer in row.peers)
+    print(name)
+    for key, value in medians.items():
+        print(f"  {key:32} {value:9.3f} ms  {value / best:6.3f} x the best peer")
+    return medians
+
+
+# ---- decode and NMS of a raw [84, 8400], 30 objects ----
+
+
+def decode_and_nms(conf: float, iou: float, *, multi_label: bool) -> Row:
+    raw, layout = scene(), V8()
+
+    def by(decode: Callable[..., Any], suppress: Callable[..., Array]) -> Array:
+        found = decode(layout, raw, conf=conf, multi_label=multi_label)
+        arrays = found.boxes_xyxy, found.scores, found.class_ids
+        kept = suppress(*arrays, iou_threshold=iou, max_det=MAX_DET)
+        return detections(*(array[kept] for array in arrays))
+
+    return Row(
+        lambda: by(decode_boxes, nms),
+        lambda: by(decode_boxes_reference, nms_reference),
+        {
+            "numpy + cv2.NMSBoxesBatched": lambda: by_cv2(raw, conf, iou, multi_label=multi_label),
+            "torch + torchvision's algorithm": lambda: by_torch(raw, conf, iou, multi_label=multi_label),
+        },
+        floor=lambda: np.asarray(raw.max()),
+    )
+
+
+def detections(boxes: Array, scores: Array, class_ids: Array) -> Array:
+    """[n, 6] by falling score."""
+    return np.concatenate([boxes, scores[:, None], class_ids[:, None].astype(np.float32)], axis=1)
+
+
+def by_cv2(raw: Array, conf: float, iou: float, *, multi_label: bool) -> Array:
+    """The common NumPy pipeline around OpenCV's NMS."""
+    import cv2
+
+    if multi_label:
+        scores = raw[4:].T
+        anchors, class_ids = np.nonzero(scores > conf)
+        scores = scores[anchors, class_ids]
+    else:
+        best = raw[4:].max(axis=0)
+        anchors = np.flatnonzero(best > conf)
+        scores, class_ids = best[anchors], raw[4:, anchors].argmax(axis=0)
+    centres, sizes = raw[:2, anchors].T, raw[2:4, anchors].T
+    low, high = centres - sizes * np.float32(0.5), centres + sizes * np.float32(0.5)
+    wide = np.concatenate([low, high - low], axis=1)
+    found: Any = cv2.dnn.NMSBoxesBatched(wide, scores, class_ids, 0.0, iou)  # type: ignore[arg-type]
+    kept = np.asarray(found).ravel()
+    kept = kept[np.argsort(-scores[kept], kind="stable")][:MAX_DET]
+    return detections(np.concatenate([low, high], axis=1)[kept], scores[kept], class_ids[kept])
+
+
+def by_torch(raw: Array, conf: float, iou: float, *, multi_label: bool) -> Array:
+    """The steps of the common torch pipeline: corners of all, filter, one table [n, 6], classes moved apart, NMS."""
+    import torch
+
+    output = torch.from_numpy(raw)
+    chosen = output[4:].amax(0) > conf
+    rows = output.T
+    halves = rows[:, 2:4] / 2
+    rows = torch.cat([rows[:, :2] - halves, rows[:, :2] + halves, rows[:, 4:]], dim=1)[chosen]
+    boxes, values = rows[:, :4], rows[:, 4:]
+    if multi_label:
+        anchors, class_ids = torch.where(values > conf)
+        table = torch.cat(
+            [boxes[anchors], values[anchors, class_ids, None], class_ids[:, None].float()], dim=1
+        )
+    else:
+        scores, best = values.max(dim=1, keepdim=True)
+        table = torch.cat([boxes, scores, best.float()], dim=1)[scores[:, 0] > conf]
+    apart = table[:, :4] + table[:, 5:6] * OFFSET
+    kept = torchvision_nms(apart.numpy(), table[:, 4].numpy(), iou)[:MAX_DET]
+    found: Array = table.numpy()[kept]
+    return found
+
+
+# ---- NMS alone: 1000 random boxes of one class ----
+
+
+def nms_alone() -> Row:
+    import cv2
+
+    random = np.random.default_rng(0)
+    low, size = random.uniform(0, 600, (1000, 2)), random.uniform(20, 120, (1000, 2))
+    boxes = np.concatenate([low, low + size], axis=1).astype(np.float32)
+    wide = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    scores, class_ids = random.uniform(size=1000).astype(np.float32), np.zeros(1000, np.int64)
+    return Row(
+        lambda: nms(boxes, scores, class_ids, iou_threshold=0.5, max_det=1000),
+        lambda: nms_reference(boxes, scores, class_ids, iou_threshold=0.5, max_det=1000),
+        {
+            "cv2.NMSBoxes": lambda: np.asarray(cv2.dnn.NMSBoxes(wide, scores, 0.0, 0.5)).ravel(),  # type: ignore[arg-type]
+            "torchvision's algorithm": lambda: torchvision_nms(boxes, scores, 0.5),
+        },
+        floor=lambda: np.argsort(-scores),
+    )
+
+
+def torchvision_nms(boxes: Array, scores: Array, iou: float) -> Array:
+    boxes, scores = np.ascontiguousarray(boxes), np.ascontiguousarray(scores)
+    order = np.argsort(-scores, kind="stable")
+    kept = np.empty(len(scores), np.int64)
+    pointers = (array.ctypes.data for array in (boxes, order, kept))
+    return kept[: _peer()(*pointers, len(scores), iou)]
+
+
+@cache
+def _peer() -> Callable[..., int]:
+    """peer_nms.cpp, compiled as wheels are: for any x86-64 or ARM processor."""
+    with tempfile.TemporaryDirectory() as folder:
+        library, source = Path(folder) / "peer.so", Path(__file__).parent / "peer_nms.cpp"
+        subprocess.run(["c++", "-O3", "-shared", "-fPIC", str(source), "-o", str(library)], check=True)
+        function = ctypes.CDLL(str(library)).peer_nms
+    function.argtypes = (*[ctypes.c_void_p] * 3, ctypes.c_int64, ctypes.c_float)
+    function.restype = ctypes.c_int64
+    return function
+
+
+ROWS: Mapping[str, Callable[[], Row]] = {
+    "decode + NMS, conf 0.25": lambda: decode_and_nms(0.25, 0.45, multi_label=False),
+    "decode + NMS, conf 0.001, multi-label": lambda: decode_and_nms(0.001, 0.7, multi_label=True),
+    "NMS alone, 1000 boxes of one class": nms_alone,
+    # letterbox: 1080p BGR to 640 x 640, against compositions of cv2
+}
+
+if __name__ == "__main__":
+    main()

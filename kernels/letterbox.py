@@ -1,0 +1,424 @@
+"""Letterbox: a uint8 picture of any size becomes one image of a network's input: resized, padded, reordered, normalised.
+
+In: BGR, RGB, or YUV planes as decoders make them.  Out: one [3, h, w] image of a buffer, written whole, in one pass.
+Used by runtime/preprocess.py and runtime/frame.py.  Next: native/letterbox.cpp, letterbox.cu.
+"""
+
+import ctypes
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import isfinite
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vedette.kernels import native
+from vedette.kernels.native import INT
+
+Array = NDArray[Any]
+Size = tuple[int, int]  # (width, height)
+PixelFormat = Literal["bgr24", "rgb24", "yuv420p", "nv12"]
+Matrix = Literal["bt601", "bt709"]
+_FORMATS = {"bgr24": 0, "rgb24": 0, "yuv420p": 1, "nv12": 2}  # as native/letterbox.cpp numbers them
+_RULES = {"linear": 0, "fixed": 1, "half": 2, "nearest": 3}
+LARGEST = 1 << 20  # pixels a side, as of cv2.imread
+_COEFFICIENT = 2048  # cv2's one, in fixed point
+_PADDING = 16  # columns that a block of the C++ may read behind the last
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What the bytes of a picture are.
+
+    Attributes:
+        format: bgr24, rgb24: one plane uint8 [H, W, 3]; yuv420p: [H, W] and two of [ceil(H/2), ceil(W/2)]; nv12:
+            [H, W] and [ceil(H/2), ceil(W/2), 2]. The chroma of a pixel is that of its block of 2 x 2.
+        matrix: of YUV.
+        full_range: of YUV; luma and chroma fill 0..255, not 16..235 and 16..240.
+    """
+
+    format: PixelFormat = "bgr24"
+    matrix: Matrix = "bt601"
+    full_range: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a picture goes in the network's input and what becomes of its values: y = pixel * gain + bias.
+
+    Attributes:
+        scaled: (width, height) that the picture is resized to.
+        offset: (left, top) of it in the input.
+        gain: by channel of the input, as `channel_order` has them.
+        bias: the same.
+        pad: the pixel, before gain and bias, where there is no picture.
+        channel_order: of the input.
+    """
+
+    scaled: Size
+    offset: Size = (0, 0)
+    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    pad: float = 114.0
+    channel_order: Literal["bgr", "rgb"] = "bgr"
+
+    def __post_init__(self) -> None:
+        values = (*self.gain, *self.bias, self.pad)
+        if not all(isfinite(value) and abs(value) < 1e30 for value in values):
+            raise ValueError(f"want three finite gains, three biases and a pad below 1e30, not {values}")
+
+
+@lru_cache(maxsize=64)
+def resize_tables(source: int, target: int) -> tuple[Array, Array, Array]:
+    """Where each of `target` pixels lies between `source` pixels: cv2's INTER_LINEAR positions along one axis.
+
+    Pixel centres map to pixel centres; beyond the first and the last centre there is only the border pixel.
+
+    Returns:
+        The pixel at or before the position, int32 [target]; the next one, int32 [target]; the weight of the next
+        one, float32 [target] in [0, 1). Shared between callers: not to be written to.
+
+    Source: OpenCV resize.cpp, cv::resize, the tables xofs and alpha.
+    """
+    first, weight = _positions(source, target)
+    weight[(first < 0) | (first >= source - 1)] = 0
+    first = np.clip(first, 0, source - 1)
+    tables = first, np.minimum(first + 1, source - 1), weight
+    _freeze(*tables)
+    return tables
+
+
+@lru_cache(maxsize=64)
+def fixed_tables(source: int, target: int, *, rows: bool) -> tuple[Array, Array, Array]:
+    """The same for `bilinear_cv2`: shares int16 [target, 2] of 2048 for the first and the next pixel.
+
+    Beyond the border, cv2 gives a column the border pixel whole, but a row its two shares of the same border row,
+    each rounded by itself.
+    """
+    first, second, weight = resize_tables(source, target)
+    if rows:
+        floor, weight = _positions(source, target)
+        first, second = (np.clip(row, 0, source - 1).astype(np.int32) for row in (floor, floor + 1))
+    shares = np.stack([np.float32(1) - weight, weight], axis=1) * np.float32(_COEFFICIENT)
+    tables = first, second, np.rint(shares).astype(np.int16)
+    _freeze(*tables)
+    return tables
+
+
+def _positions(source: int, target: int) -> tuple[Array, Array]:
+    """int32 whole and float32 fractional part, not clamped."""
+    scale = 1.0 / (target / source)  # as cv2 does it: not always the same as source / target
+    position = ((np.arange(target) + 0.5) * scale - 0.5).astype(np.float32)
+    floor = np.floor(position)
+    return floor.astype(np.int32), position - floor
+
+
+def _freeze(*tables: Array) -> None:
+    for table in tables:
+        table.setflags(write=False)
+
+
+def yuv_coefficients(matrix: Matrix, full_range: bool) -> Array:  # noqa: FBT001
+    """float32 [6] for bgr_from_yuv: luma offset and gain, then V to red, U to green, V to green, U to blue.
+
+    Source: ITU-R BT.601-7 2.5 and BT.709-6 item 3, the inverse of their matrices.
+    """
+    red, blue = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}[matrix]  # shares of luma
+    green = 1 - red - blue
+    luma, chroma = (1.0, 1.0) if full_range else (255 / 219, 255 / 224)
+    v_red, u_blue = 2 * (1 - red), 2 * (1 - blue)
+    v_green, u_green = -v_red * red / green, -u_blue * blue / green
+    table = [0 if full_range else 16, luma, *(chroma * c for c in (v_red, u_green, v_green, u_blue))]
+    return np.array(table, np.float32)
+
+
+def letterbox_reference(
+    chw: Array,
+    planes: Sequence[Array],
+    layout: Layout,
+    picture: Picture = Picture(),
+    *,
+    exact_cv2: bool = False,
+) -> None:
+    """Resize, pad, reorder and normalise one picture into an image of a network's input.
+
+    A value is the bilinear one of four pixels, as float32, times gain, plus bias, rounded to float16 where `chw` is.
+    YUV pixels are converted, and clamped to 0..255, before they are interpolated.
+
+    Args:
+        chw: float32 or float16 [3, h, w], C-contiguous, written whole.
+        planes: uint8, as `picture` says; rows may be padded.
+        layout: where, and how scaled.
+        picture: what the planes hold.
+        exact_cv2: interpolate as cv2.resize does uint8 pictures by INTER_LINEAR, bit for bit: in fixed point with whole
+            levels as the result, and at exactly half the size the mean of 2 x 2. YUV pixels are rounded first.
+
+    Raises:
+        ValueError: the planes are not such a picture, or do not fit; nothing was written.
+    """
+    size = _checked(chw, planes, layout, picture)
+    pixels = _pixels(planes, picture)
+    if exact_cv2:
+        scaled = _resized_fixed(np.rint(pixels).astype(np.int32), size, layout.scaled)
+    else:
+        scaled = _resized(pixels, size, layout.scaled)
+    if layout.channel_order == ("bgr" if picture.format == "rgb24" else "rgb"):
+        scaled = scaled[:, :, ::-1]
+    gain, bias = (np.array(values, np.float32).reshape(3, 1, 1) for values in (layout.gain, layout.bias))
+    (left, top), (width, height) = layout.offset, layout.scaled
+    with np.errstate(over="ignore"):  # float16 ends at 65504
+        chw[:] = np.float32(layout.pad) * gain + bias
+        chw[:, top : top + height, left : left + width] = scaled.transpose(2, 0, 1) * gain + bias
+
+
+def bgr_reference(planes: Sequence[Array], picture: Picture) -> Array:
+    """The picture as uint8 [H, W, 3] BGR, each value the nearest whole level, ties to even."""
+    pixels: Array = np.rint(_pixels(planes, picture)).astype(np.uint8)
+    return pixels[:, :, ::-1] if picture.format == "rgb24" else pixels
+
+
+def _pixels(planes: Sequence[Array], picture: Picture) -> Array:
+    """float32 [H, W, 3]: BGR of YUV planes, not rounded; else the channels as they are."""
+    if picture.format in {"bgr24", "rgb24"}:
+        return planes[0].astype(np.float32)
+    height, width = planes[0].shape
+    chroma = planes[1:] if picture.format == "yuv420p" else (planes[1][..., 0], planes[1][..., 1])
+    u, v = (plane.repeat(2, 0)[:height].repeat(2, 1)[:, :width].astype(np.float32) - 128 for plane in chroma)
+    coefficients = yuv_coefficients(picture.matrix, full_range=picture.full_range)
+    offset, gain, v_red, u_green, v_green, u_blue = coefficients
+    luma = (planes[0].astype(np.float32) - offset) * gain
+    bgr = np.stack([luma + u_blue * u, luma + u_green * u + v_green * v, luma + v_red * v], axis=-1)
+    clipped: Array = np.clip(bgr, np.float32(0), np.float32(255))
+    return clipped
+
+
+def _resized(pixels: Array, size: Size, scaled: Size) -> Array:
+    """float32 [height, width, 3] by `bilinear` of arithmetic.h."""
+    x0, x1, wx = resize_tables(size[0], scaled[0])
+    y0, y1, wy = resize_tables(size[1], scaled[1])
+    left, right = (
+        pixels[y0][:, x] + wy[:, None, None] * (pixels[y1][:, x] - pixels[y0][:, x]) for x in (x0, x1)
+    )
+    value: Array = left + wx[:, None] * (right - left)
+    return value
+
+
+def _resized_fixed(pixels: Array, size: Size, scaled: Size) -> Array:
+    """float32 [height, width, 3] of whole levels, by `bilinear_cv2` of arithmetic.h; pixels int32."""
+    if size == (2 * scaled[0], 2 * scaled[1]):
+        blocks = pixels.reshape(scaled[1], 2, scaled[0], 2, 3).sum(axis=(1, 3))
+        means: Array = ((blocks + 2) >> 2).astype(np.float32)
+        return means
+    x0, x1, across = fixed_tables(size[0], scaled[0], rows=False)
+    y0, y1, down = fixed_tables(size[1], scaled[1], rows=True)
+    top, bottom = (
+        (pixels[y][:, x0] * across[:, :1].astype(np.int32) + pixels[y][:, x1] * across[:, 1:]) >> 4
+        for y in (y0, y1)
+    )
+    upper, lower = down.astype(np.int32).T[:, :, None, None]
+    levels: Array = ((((upper * top) >> 16) + ((lower * bottom) >> 16) + 2) >> 2).astype(np.float32)
+    return levels
+
+
+def letterbox(
+    chw: Array,
+    planes: Sequence[Array],
+    layout: Layout,
+    picture: Picture = Picture(),
+    *,
+    exact_cv2: bool = False,
+) -> None:
+    """letterbox_reference by the C++ kernel where it is built: the same bits, for the same arguments."""
+    kernel = native.function("vedette_letterbox", [ctypes.c_void_p, *_PLANES, ctypes.c_void_p])
+    if kernel is None:
+        letterbox_reference(chw, planes, layout, picture, exact_cv2=exact_cv2)
+        return
+    size = _checked(chw, planes, layout, picture)
+    half_precision = chw.dtype == np.float16
+    plan = _planned(
+        layout, picture, size, chw.shape[:0:-1], half_precision=half_precision, exact_cv2=exact_cv2
+    )
+    rows = [_rows(plane) for plane in planes]
+    kernel(plan.address, *_addresses(rows), chw.ctypes.data)
+
+
+def bgr(planes: Sequence[Array], picture: Picture) -> Array:
+    """bgr_reference by the C++ kernel where it is built: the same bits."""
+    kernel = native.function("vedette_bgr", [ctypes.c_void_p, *_PLANES, ctypes.c_void_p])
+    if kernel is None or picture.format in {"bgr24", "rgb24"}:
+        return bgr_reference(planes, picture)
+    size = _checked_size(planes, picture)
+    plan = _planned(Layout(size), picture, size, size, half_precision=False, exact_cv2=True)
+    rows = [_rows(plane) for plane in planes]
+    pixels = np.empty((size[1], size[0], 3), np.uint8)
+    kernel(plan.address, *_addresses(rows), pixels.ctypes.data)
+    return pixels
+
+
+def _checked(chw: Array, planes: Sequence[Array], layout: Layout, picture: Picture) -> Size:
+    """The picture's size, of arguments that the C++ may trust."""
+    if chw.ndim != 3 or len(chw) != 3 or chw.dtype not in (np.float32, np.float16):
+        raise ValueError(f"want float32 or float16 [3, h, w] to write to, not {chw.dtype} {list(chw.shape)}")
+    if not (chw.flags.c_contiguous and chw.flags.writeable):
+        raise ValueError("want a C-contiguous array to write to")
+    for offset, scaled, whole in zip(layout.offset, layout.scaled, chw.shape[:0:-1], strict=True):
+        if offset < 0 or scaled < 1 or offset + scaled > whole or whole > LARGEST:
+            raise ValueError(f"{layout.scaled} at {layout.offset} does not lie in {chw.shape[:0:-1]}")
+    return _checked_size(planes, picture)
+
+
+def _checked_size(planes: Sequence[Array], picture: Picture) -> Size:
+    height, width = planes[0].shape[:2] if len(planes) and planes[0].ndim >= 2 else (0, 0)
+    found = [plane.shape for plane in planes]
+    if found != plane_shapes((width, height), picture.format) or any(p.dtype != np.uint8 for p in planes):
+        raise ValueError(f"want uint8 planes of {picture.format}, not {[(p.dtype, p.shape) for p in planes]}")
+    if not (0 < width <= LARGEST and 0 < height <= LARGEST):
+        raise ValueError(f"want a picture of 1 to {LARGEST} pixels a side, not {width} x {height}")
+    return width, height
+
+
+def _rows(plane: Array) -> tuple[Array, int]:
+    """The plane, copied unless only its rows are apart, and the bytes from row to row."""
+    row_bytes = plane.size // len(plane)
+    if not plane.flags.c_contiguous:
+        if plane.strides[0] >= row_bytes and plane[0].flags.c_contiguous:
+            return plane, plane.strides[0]
+        plane = np.ascontiguousarray(plane)
+    return plane, row_bytes
+
+
+_PLANES = [ctypes.c_void_p, INT] * 3
+
+
+def _addresses(rows: Sequence[tuple[Array, int]]) -> list[int]:
+    """Address and stride of three planes; those that a format does not have are nowhere."""
+    values = [value for plane, stride in rows for value in (plane.ctypes.data, stride)]
+    return values + [0] * (6 - len(values))
+
+
+class _Plan(ctypes.Structure):
+    """struct Plan of native/letterbox.cpp."""
+
+    _fields_ = [
+        *((name, INT) for name in ("width", "height", "scaled_width", "scaled_height", "left", "top")),
+        *((name, INT) for name in ("out_width", "out_height", "format", "rule", "whole", "half_precision")),
+        ("contiguous", INT),
+        *((name, ctypes.c_void_p) for name in ("columns", "rows", "across", "down")),
+        ("plane_of", INT * 3),
+        *((name, ctypes.c_float * 3) for name in ("gain", "bias", "pad")),
+        ("yuv", ctypes.c_float * 6),
+    ]
+
+
+class _Planned:
+    """A plan, its address, and the tables that it points into."""
+
+    def __init__(self, plan: _Plan, *tables: Array) -> None:
+        self.plan, self.tables = plan, tables
+        self.address = ctypes.addressof(plan)
+
+
+@lru_cache(maxsize=64)
+def _planned(
+    layout: Layout, picture: Picture, size: Size, out: Size, *, half_precision: bool, exact_cv2: bool
+) -> _Planned:
+    rule = _rule(size, layout.scaled, exact_cv2=exact_cv2)
+    columns, rows, across, down = _plan_tables(size, layout.scaled, rule)
+    if _FORMATS[picture.format] == 0:
+        columns *= 3  # bytes
+    gain, bias = np.array(layout.gain, np.float32), np.array(layout.bias, np.float32)
+    swapped = layout.channel_order == ("bgr" if picture.format == "rgb24" else "rgb")
+    plan = _Plan(
+        *size, *layout.scaled, *layout.offset, *out, _FORMATS[picture.format], _RULES[rule], exact_cv2,
+        half_precision, layout.scaled[0] == size[0],
+        *(table.ctypes.data for table in (columns, rows, across, down)), (2, 1, 0) if swapped else (0, 1, 2),
+        tuple(gain), tuple(bias), tuple(np.float32(layout.pad) * gain + bias),
+        tuple(yuv_coefficients(picture.matrix, full_range=picture.full_range)),
+    )  # fmt: skip
+    return _Planned(plan, columns, rows, across, down)
+
+
+def _plan_tables(size: Size, scaled: Size, rule: str) -> tuple[Array, Array, Array, Array]:
+    """Columns [width…], rows [height, 2], across [width…], down [height]; a block may read behind the columns."""
+    if rule == "fixed":
+        x0, _, across = fixed_tables(size[0], scaled[0], rows=False)
+        y0, y1, down = fixed_tables(size[1], scaled[1], rows=True)
+    else:
+        x0, _, across = resize_tables(size[0], scaled[0])
+        y0, y1, down = resize_tables(size[1], scaled[1])
+    columns, across = (np.concatenate([table, table[[-1] * _PADDING]]) for table in (x0, across))
+    return columns, np.stack([y0, y1], axis=1), across, down
+
+
+def _rule(size: Size, scaled: Size, *, exact_cv2: bool) -> str:
+    """The fastest way to the values."""
+    if not any(resize_tables(*sides)[2].any() for sides in zip(size, scaled, strict=True)):
+        return "nearest"
+    if not exact_cv2:
+        return "linear"
+    return "half" if size == (2 * scaled[0], 2 * scaled[1]) else "fixed"
+
+
+Case = tuple[tuple[Array, ...], Picture, Size, Layout]  # planes, what they are, (width, height) of the input
+
+
+def plane_shapes(size: Size, pixel_format: PixelFormat) -> list[tuple[int, ...]]:
+    """The shapes of the planes of a picture of (width, height)."""
+    width, height = size
+    chroma = (height + 1) // 2, (width + 1) // 2
+    if pixel_format == "yuv420p":
+        return [(height, width), chroma, chroma]
+    if pixel_format == "nv12":
+        return [(height, width), (*chroma, 2)]
+    return [(height, width, 3)]
+
+
+def noise(size: Size, pixel_format: PixelFormat, *, row_padding: int = 0) -> tuple[Array, ...]:
+    """Seeded planes, each row followed by `row_padding` bytes, as decoders align rows."""
+    random = np.random.default_rng(size)
+    planes = []
+    for height, *row in plane_shapes(size, pixel_format):
+        row_bytes = int(np.prod(row))
+        bytes_ = random.integers(0, 256, (height, row_bytes + row_padding), np.uint8)
+        inner = np.empty(row, np.uint8).strides
+        planes.append(np.lib.stride_tricks.as_strided(bytes_, (height, *row), (bytes_.strides[0], *inner)))
+    return tuple(planes)
+
+
+_UNIT = ((1 / 255,) * 3, (0.0,) * 3)
+_IMAGENET = ((0.017, 0.0175, 0.0174), (-2.118, -2.036, -1.804))
+CASES: Mapping[str, Callable[[], Case]] = {
+    "one pixel": lambda: _case((1, 1), (1, 1), Layout((1, 1))),
+    "one pixel enlarged": lambda: _case((1, 1), (9, 7), Layout((5, 3), (2, 1)), Picture("nv12")),
+    "identity": lambda: _case((75, 13), (80, 16), Layout((75, 13), (3, 2), *_UNIT)),
+    "identity yuv": lambda: _case((75, 13), (80, 16), Layout((75, 13), (3, 2), *_UNIT), Picture("yuv420p")),
+    "identity nv12": lambda: _case((75, 13), (75, 13), Layout((75, 13)), Picture("nv12", "bt709", True)),
+    "a third": lambda: _case((192, 108), (64, 64), Layout((64, 36), (0, 14), *_UNIT, 114, "rgb")),
+    "a third yuv": lambda: _case((99, 33), (33, 11), Layout((33, 11)), Picture("yuv420p", "bt709")),
+    "half": lambda: _case((100, 62), (64, 64), Layout((50, 31), (7, 16), *_IMAGENET, 114, "rgb")),
+    "half yuv": lambda: _case((100, 62), (50, 31), Layout((50, 31)), Picture("yuv420p")),
+    "odd": lambda: _case((127, 73), (64, 64), Layout((64, 37), (0, 13), *_UNIT, 114, "rgb")),
+    "odd yuv": lambda: _case(
+        (127, 73), (64, 64), Layout((64, 37), (0, 13), *_UNIT), Picture("yuv420p", "bt709"), row_padding=33
+    ),
+    "odd nv12": lambda: _case(
+        (127, 73), (64, 40), Layout((57, 40), (7, 0), *_UNIT), Picture("nv12", full_range=True), row_padding=1
+    ),
+    "rgb, padded rows": lambda: _case(
+        (31, 50), (40, 40), Layout((25, 40), (15, 0), *_IMAGENET, 0, "rgb"), Picture("rgb24"), row_padding=7
+    ),
+    "enlarged": lambda: _case((20, 11), (70, 50), Layout((70, 39), (0, 5), *_UNIT)),
+    "stretched": lambda: _case((300, 7), (33, 48), Layout((33, 48)), Picture("yuv420p")),
+    "one column": lambda: _case((1, 40), (8, 24), Layout((1, 24), (7, 0))),
+    "one row": lambda: _case((41, 1), (24, 8), Layout((24, 1), (0, 7)), Picture("yuv420p")),
+    "to one pixel": lambda: _case((90, 77), (1, 1), Layout((1, 1))),
+    "huge to small": lambda: _case((3000, 5), (17, 2), Layout((17, 2)), Picture("nv12")),
+}
+
+
+def _case(
+    size: Size, out: Size, layout: Layout, picture: Picture = Picture(), *, row_padding: int = 0
+) -> Case:
+    return noise(size, picture.format, row_padding=row_padding), picture, out, layout

@@ -1,0 +1,26 @@
+"""The same tests at another level of the C++ kernels, which is fixed when the library loads: a process each."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vedette.kernels import native
+
+LEVELS = range(3)
+
+
+def run_at_level(wanted: int, file: str, keyword: str) -> None:
+    """Run the tests of a file whose names contain the keyword at a level; skip what this processor lacks."""
+    if wanted > native.level():
+        pytest.skip(f"this processor has no {native.LEVELS[wanted]}, or the library is not built")
+    if wanted == native.level():
+        return  # this process runs them
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file, "-k", keyword]
+    environment = {**os.environ, "VEDETTE_CPU": str(wanted)}
+    folder = Path(__file__).parents[1]
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert " passed" in done.stdout
