@@ -14,9 +14,11 @@ SITE_jetson := --system-site-packages
 # a compiler that is here must do its part; one that is not is missed aloud, and NumPy runs
 CXX ?= c++
 export VEDETTE_REQUIRE := $(if $(shell command -v $(CXX)),native)
+NVCC := $(shell command -v nvcc)
+CUDA := $(wildcard kernels/*.cu kernels/*.cuh kernels/*.h)
 NATIVE := $(wildcard kernels/*.h kernels/native/*.cpp kernels/native/*.h kernels/native/*.inc)
 
-.PHONY: setup demo test check fmt zoo soak gpu bench wheel jetson-wheels clean
+.PHONY: setup demo test check fmt zoo fatbin soak gpu bench wheel jetson-wheels clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -29,10 +31,11 @@ demo: $(VENV)/has-$(RUN_EXTRAS) $(VENV)/native         ## the whole path on real
 test: check zoo $(VENV)/native                         ## what CI runs: no GPU, no network
 	$(BIN)/python -m pytest -m "not gpu and not soak"
 
-check: $(VENV)/has-$(TEST_EXTRAS)       ## formatting, lint, types
+check: $(VENV)/has-$(TEST_EXTRAS) $(if $(NVCC),build/nvrtc)   ## formatting, lint, types, what the kernels cost
 	$(BIN)/ruff format --check -q
 	$(BIN)/ruff check -q
 	$(BIN)/mypy
+	PYTHONPATH=build/nvrtc $(BIN)/python -m vedette.kernels.gate
 
 fmt: $(VENV)/has-$(TEST_EXTRAS)         ## rewrite
 	$(BIN)/ruff check -q --fix
@@ -44,6 +47,15 @@ zoo: $(ZOO)
 $(ZOO): runtime/zoo/%.onnx: export/zoo/%.safetensors export/networks/%.py $(wildcard export/*.py) | $(VENV)/has-$(TEST_EXTRAS)
 	$(BIN)/python -m vedette export $* -o $@
 
+# the CUDA kernels, compiled ahead: CUDA 12.6's compiler for the older architectures, nvcc for the newer
+fatbin: kernels/vedette.fatbin
+kernels/vedette.fatbin: $(CUDA) kernels/fatbin.py | build/nvrtc
+	PYTHONPATH=build/nvrtc $(BIN)/python -m vedette.kernels.fatbin
+	@touch $@
+
+build/nvrtc: | $(BIN)/python            # apart, because PyTorch may pin another
+	$(BIN)/python -m pip install -q --target $@ 'nvidia-cuda-nvrtc-cu12==12.6.*'
+
 soak: zoo                               ## SECONDS=3600 make soak: memory, files and threads stay flat
 	$(BIN)/python -m pytest -m soak -s
 
@@ -52,11 +64,13 @@ gpu:                                    ## on a machine that has one
 
 bench: zoo                              ## writes benchmarks/results/<machine>/
 	$(BIN)/python benchmarks/bench_pipeline.py
+	$(BIN)/python benchmarks/bench_kernels.py
 
-wheel: zoo                              ## wheel and sdist from a clean copy of what git has, plus the zoo
-	rm -rf build dist && mkdir -p build dist
+wheel: zoo $(if $(NVCC),fatbin)         ## wheel and sdist from a clean copy of what git has, plus the zoo and the fatbin
+	rm -rf build/source dist && mkdir -p build dist
 	git archive --prefix=build/source/ HEAD | tar -x
 	cp runtime/zoo/*.onnx runtime/zoo/*.onnx.json build/source/runtime/zoo/
+	$(if $(NVCC),cp kernels/vedette.fatbin* build/source/kernels/)
 	$(BIN)/python -m build -q --outdir dist build/source
 	ls -l dist
 
@@ -84,4 +98,4 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(SITE_$(MACHINE)) $(VENV)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info kernels/_native*.so runtime/zoo/*.onnx runtime/zoo/*.json
+	rm -rf $(VENV) build dist *.egg-info kernels/_native*.so kernels/vedette.fatbin* runtime/zoo/*.onnx runtime/zoo/*.json

@@ -1,0 +1,192 @@
+"""The CUDA kernels on the CPU (tests/cuda_host): equal to their references in every order of threads, clean under sanitizers."""
+
+import re
+import shutil
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pytest
+from cuda_host import check, launches
+from cuda_host.shim import Library, Order, build
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vedette.kernels import nms as nms_py
+from vedette.kernels.decode_boxes import CASES, IDENTITY
+
+seeds = st.integers(0, 2**32 - 1)
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="SKIPPED: no g++, which the shim needs")
+two_hundred = settings(derandomize=True, deadline=None, max_examples=200)
+
+
+@cache
+def library(op: str, order: Order) -> Library:
+    return Library(build(op), order=order, seed=1)
+
+
+@pytest.mark.parametrize("order", Order)
+@pytest.mark.parametrize("op", check.OPS)
+def test_every_case_is_the_reference(op: str, order: Order) -> None:
+    check.check(op, library(op, order), drawn=0)
+
+
+@pytest.mark.parametrize("order", Order)
+@pytest.mark.parametrize("op", check.OPS)
+def test_drawn_cases_are_the_reference(op: str, order: Order) -> None:
+    draw = check.OPS[op][1]
+
+    @two_hundred
+    @given(seeds)
+    def equal(seed: int) -> None:
+        draw(library(op, order), np.random.default_rng(seed))
+
+    equal()
+
+
+@pytest.mark.parametrize("op", check.OPS)
+def test_sanitizers_find_nothing(op: str) -> None:
+    found = check.run(op, build(op, sanitize=True), order=Order.SHUFFLED, drawn=40, sanitize=True)
+    assert found == ""
+
+
+def test_nms_is_exact_over_several_chunks() -> None:
+    random = np.random.default_rng(5)
+    corners = random.uniform(0, 700, (4500, 2))
+    boxes = np.concatenate([corners, corners + random.uniform(5, 60, (4500, 2))], axis=1).astype(np.float32)
+    case = boxes, random.integers(0, 50, 4500).astype(np.float32), random.integers(0, 3, 4500)
+    for max_det in (100, 3000):
+        check.check_nms(library("nms", Order.FORWARD), [case], iou_threshold=0.4, max_det=max_det)
+
+
+def test_decoding_is_exact_in_the_worst_case() -> None:
+    case = CASES["v8 worst"]()  # 8,400 anchors of 80 classes, all candidates
+    images = [(case.outputs, case.conf, IDENTITY)]
+    check.check_decode_boxes(library("decode_boxes", Order.REVERSED), case.layout, images, multi_label=True)
+
+
+def test_candidates_beyond_the_capacity_are_counted_and_the_first_stay() -> None:
+    case = CASES["v8 ties"]()
+    images = [(case.outputs, case.conf, IDENTITY)]
+    ((decoded, count),) = launches.decode_boxes(
+        library("decode_boxes", Order.SHUFFLED), case.layout, images, multi_label=True, capacity=50
+    )
+    assert count == 131 * 5
+    assert decoded.anchors.tolist() == [place // 5 for place in range(50)]
+
+
+def test_candidates_beyond_the_capacity_of_nms_are_ignored() -> None:
+    boxes, scores, class_ids = nms_py.CASES["scattered"]()
+    first = boxes[:70], scores[:70], class_ids[:70]
+    all_of_them = [(boxes, scores, class_ids)]
+    (kept,) = launches.nms(
+        library("nms", Order.FORWARD), all_of_them, iou_threshold=0.5, max_det=300, capacity=70
+    )
+    expected = nms_py.nms_reference(*first, iou_threshold=0.5, max_det=300)
+    assert kept.tolist() == expected.tolist()
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A planted bug: what is replaced, where it shows, and by what it is recognised."""
+
+    op: str
+    before: str
+    after: str
+    seen: str
+    order: Order = Order.FORWARD
+    sanitize: bool = False
+
+
+DIFFERS, SANITIZER = "AssertionError", "(AddressSanitizer|runtime error: )"
+MUTANTS = {
+    "missing guard on a read": Mutant(
+        "nms", "    if (i < candidates(counts, capacity)) keys", "    keys", SANITIZER, sanitize=True
+    ),
+    "missing guard on a write": Mutant(
+        "letterbox",
+        "if (x >= width || y >= height) return;",
+        "if (x >= width) return;",
+        SANITIZER,
+        sanitize=True,
+    ),
+    "missing barrier": Mutant(
+        "nms", "        __syncthreads();\n        for (int k", "        for (int k", DIFFERS
+    ),
+    "missing barrier before the next tile": Mutant(
+        "nms",
+        "count += tile[k] < mine;\n        __syncthreads();",
+        "count += tile[k] < mine;",
+        DIFFERS,
+        Order.SHUFFLED,
+    ),
+    "off by one past shared memory": Mutant(
+        "nms", "j < width; j++", "j <= width; j++", SANITIZER, sanitize=True
+    ),
+    "off by one in a count": Mutant("nms", "(n + TILE - 1) / TILE, lane", "n / TILE, lane", DIFFERS),
+    "off by one past the picture": Mutant(
+        "letterbox", "x1 = min(x0 + 1, p.width - 1)", "x1 = x0 + 1", SANITIZER, sanitize=True
+    ),
+    "misaligned vector store": Mutant(
+        "letterbox",
+        "if (width % PIXELS == 0) return",
+        "if (width - x >= PIXELS) return",
+        SANITIZER,
+        sanitize=True,
+    ),
+    "misaligned vector load": Mutant(
+        "nms",
+        "const Shape box = boxes[mine];",
+        "const Shape box = *(const Shape*)((const float*)(boxes + mine) - (mine > 0));",
+        SANITIZER,
+        sanitize=True,
+    ),
+    "divergent barrier": Mutant(
+        "nms",
+        "    __syncthreads();\n\n    const int row",
+        "    if (other >= 0) __syncthreads();\n\n    const int row",
+        "barrier",
+    ),
+    "exit before a barrier": Mutant(
+        "nms", "if ((int)blockIdx.x * WARP >= n) return;", "if (i >= n) return;", "exited thread"
+    ),
+    "uninitialised shared memory": Mutant(
+        "nms", "    if (threadIdx.x < CHUNK_TILES) removed[threadIdx.x] = 0;\n", "", DIFFERS
+    ),
+    "exit before a ballot": Mutant(
+        "decode_boxes",
+        "    const int result = anchor < anchors ?",
+        "    if (anchor >= anchors) return;\n    const int result = anchor < anchors ?",
+        "exited lane",
+    ),
+    "divergent shuffle": Mutant(
+        "decode_boxes",
+        "if (lane >= by) through += below;",
+        "if (lane >= by) through += warp_sum(below);",
+        "divergent",
+    ),
+    "wrong prefix sum": Mutant(
+        "decode_boxes", "    before = warp_sum(before);", "    before = warp_sum(before) & ~31;", DIFFERS
+    ),
+    "ties to the higher index": Mutant(
+        "nms", "<< 32 | (unsigned)i;", "<< 32 | (unsigned)(1 << 24) - i;", DIFFERS
+    ),
+    "an overlap equal to the threshold suppresses": Mutant(
+        "nms", "b.w}) > threshold", "b.w}) >= threshold", DIFFERS
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_planted_bug_is_caught(name: str) -> None:
+    bug = MUTANTS[name]
+    path = build(bug.op, change=(bug.before, bug.after), sanitize=bug.sanitize)
+    found = check.run(bug.op, path, order=bug.order, drawn=40, sanitize=bug.sanitize)
+    assert re.search(bug.seen, found)
+
+
+def test_a_race_that_forward_order_hides_is_caught_in_reverse() -> None:
+    before = "max_det - count);\n        __syncthreads();"
+    path = build("nms", change=(before, "max_det - count);"))
+    assert check.run("nms", path, order=Order.FORWARD, drawn=40, sanitize=False) == ""
+    assert DIFFERS in check.run("nms", path, order=Order.REVERSED, drawn=40, sanitize=False)
