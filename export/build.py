@@ -19,6 +19,7 @@ from vedette.export.to_engine import Built, engine_from_onnx
 from vedette.export.to_onnx import OPSET, onnx_from_torch
 from vedette.export.weights import load_weights
 from vedette.runtime import manifest as manifests
+from vedette.runtime.decoders import parameters_of
 from vedette.runtime.draw import write_bytes
 from vedette.runtime.errors import ModelError, UsageError
 from vedette.runtime.manifest import Decoder, Input, Manifest, Output
@@ -54,6 +55,7 @@ def export(
         ModelError: no such network or weights, or a graph that does not compute what PyTorch does.
         DiskError: `out` cannot be written.
     """
+    _check_target(out, ".onnx")
     if options.precision not in {"fp32", "fp16"}:
         raise UsageError(
             f"--precision {options.precision} is not offered", why="there are fp32 and fp16", cure="use fp16"
@@ -63,7 +65,9 @@ def export(
     if source:
         load_weights(module, source)
     card = sized(replace(card, precision=options.precision), options)  # type: ignore[arg-type]
-    model = onnx_from_torch(module, card)
+    if card.decoder.family:
+        parameters_of(manifests.parse(manifests.dumps(card), origin=f"the card of {reference}"))
+    model = _graph(module, card)
     if options.precision == "fp16":
         model = half_from_full(model)
     card = replace(
@@ -79,6 +83,17 @@ def export(
     return card
 
 
+def _graph(module: nn.Module, card: Manifest) -> bytes:
+    try:
+        return onnx_from_torch(module, card)
+    except Exception as error:
+        raise ModelError(
+            f"{card.name} cannot be exported",
+            why=next(iter(str(error).splitlines()), type(error).__name__)[:300],
+            cure="run again with --debug; operators beyond opset 17 cannot be written",
+        ) from error
+
+
 def build(model: Path, out: Path, *, lane: str = "auto", target: str = "") -> tuple[Manifest, Built]:
     """Compile a checked ONNX file into an engine and write it with its manifest.
 
@@ -91,6 +106,7 @@ def build(model: Path, out: Path, *, lane: str = "auto", target: str = "") -> tu
         raise UsageError(
             f"{model.name} is not an ONNX file", why="engines are built from .onnx", cure="export one first"
         )
+    _check_target(out, ".engine")
     card, data = manifests.load(model)
     if len(data) > 1:
         raise ModelError(f"{model.name} keeps weights in other files", why="engines are built from one file")
@@ -100,6 +116,14 @@ def build(model: Path, out: Path, *, lane: str = "auto", target: str = "") -> tu
     write_bytes(out, built.plan)
     manifests.save(card, out)
     return card, built
+
+
+def _check_target(out: Path, suffix: str) -> None:
+    """The suffix is how everything else knows what a file is; and an engine must not replace its model."""
+    if out.suffix != suffix:
+        raise UsageError(
+            f"cannot write {str(out)!r}", why=f"the file must end in {suffix}", cure=f"-o model{suffix}"
+        )
 
 
 def network_and_card(reference: str, imgsz: Size | None = None) -> tuple[nn.Module, Manifest]:
@@ -124,17 +148,22 @@ def _foreign(reference: str, imgsz: Size | None) -> tuple[nn.Module, Manifest]:
     try:
         plugin = importlib.import_module(name)
         module: nn.Module = getattr(plugin, factory)().eval()
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        card = plugin.card() if hasattr(plugin, "card") else bare_card(module, factory, imgsz or BARE_SIZE)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModelError):
+            raise
         raise ModelError(
             f"cannot make a network of {reference}",
             why=f"{type(error).__name__}: {error}",
             cure="name an importable Python module and a function in it that returns the network",
-        ) from None
+        ) from error
     finally:
         sys.path.pop(0)
-    return module, plugin.card() if hasattr(plugin, "card") else bare_card(
-        module, factory, imgsz or BARE_SIZE
-    )
+    if not isinstance(card, Manifest):
+        raise ModelError(
+            f"card() of {name} returned a {type(card).__name__}", why="it must return a Manifest"
+        )
+    return module, card
 
 
 def bare_card(module: nn.Module, name: str, imgsz: Size) -> Manifest:
@@ -147,14 +176,14 @@ def bare_card(module: nn.Module, name: str, imgsz: Size) -> Manifest:
     try:
         with torch.inference_mode():
             outputs = module(torch.zeros(shape))
-    except (RuntimeError, TypeError) as error:
+        tensors = [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)
+        found = [Output(f"output{i}", (-1, *tensor.shape[1:])) for i, tensor in enumerate(tensors)]
+    except Exception as error:
         raise ModelError(
             f"{name} does not run on a float32 {list(shape)} input",
             why=next(iter(str(error).splitlines()), ""),
             cure="put card() beside its factory, which returns its Manifest; or set --imgsz",
-        ) from None
-    tensors = [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)
-    found = [Output(f"output{i}", (-1, *tensor.shape[1:])) for i, tensor in enumerate(tensors)]
+        ) from error
     pixels = Input("images", (-1, *shape[1:]), minimum=shape, typical=shape, maximum=(8, *shape[1:]))
     return Manifest(name, "image", (pixels,), tuple(found), Decoder(""))
 

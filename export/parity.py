@@ -14,6 +14,7 @@ from vedette.runtime.frame import Array
 from vedette.runtime.manifest import Input, Manifest, Parity
 from vedette.runtime.preprocess import fill, place
 
+NOT_FINITE = 1e30  # stands for NaN and infinity, which JSON cannot hold
 LIMITS = {"fp32": 1e-4, "fp16": 5e-2}  # of the largest reference value; in fp32 of 1 at least
 
 
@@ -74,14 +75,28 @@ def _torch_outputs(module: nn.Module, card: Manifest, feeds: Mapping[str, Array]
     with torch.inference_mode():
         outputs = module(*(torch.from_numpy(feeds[spec.name]) for spec in card.inputs))
     tensors = [outputs] if isinstance(outputs, torch.Tensor) else outputs
+    if len(tensors) != len(card.outputs):
+        raise ModelError(f"{card.name} has {len(tensors)} outputs", why=f"its card names {len(card.outputs)}")
+    for spec, tensor in zip(card.outputs, tensors, strict=True):
+        if len(spec.shape) != tensor.ndim or any(
+            s not in (-1, g) for s, g in zip(spec.shape, tensor.shape, strict=True)
+        ):
+            raise ModelError(
+                f"output {spec.name} of {card.name} has the shape {list(tensor.shape)}",
+                why=f"its card says {list(spec.shape)}",
+                cure="correct the card",
+            )
     return {spec.name: tensor.numpy() for spec, tensor in zip(card.outputs, tensors, strict=True)}
 
 
 def _row(name: str, pairs: Sequence[tuple[Array, Array]]) -> Parity:
     gaps = np.concatenate([np.abs(expected - found).ravel() for expected, found in pairs])
-    scale = max(float(np.abs(expected).max()) for expected, _ in pairs)
-    worst = float(gaps.max()) if np.isfinite(gaps).all() else 1e30
-    return Parity(name, worst, float(gaps.mean()) if worst < 1e30 else 1e30, scale, len(pairs))
+    scale = max(float(np.abs(expected).max(initial=0)) for expected, _ in pairs)
+    if not np.isfinite(gaps).all():
+        return Parity(name, NOT_FINITE, NOT_FINITE, 0.0, len(pairs))
+    return Parity(
+        name, float(gaps.max(initial=0)), float(gaps.mean()) if gaps.size else 0.0, scale, len(pairs)
+    )
 
 
 def _refuse_what_differs(card: Manifest, report: Sequence[Parity]) -> None:

@@ -48,6 +48,8 @@ def engine_from_onnx(model: bytes, card: Manifest, *, lane: str = "auto", target
     _add_profile(builder, config, card)
     _set_target(trt, config, name, target)
     plan = builder.build_serialized_network(network, config)
+    if messages.interrupted:
+        raise KeyboardInterrupt
     if plan is None:
         raise _refused(card, name, messages.errors)
     layers = str(network.num_layers)
@@ -124,17 +126,25 @@ def _refused(card: Manifest, lane: str, reasons: list[str]) -> ModelError:
 
 
 class _Log:
-    """Keeps TensorRT's errors, so that they can be told as ours; warnings go to nobody."""
+    """Keeps TensorRT's errors, so that they can be told as ours; warnings go to nobody.
+
+    Ctrl-C is noticed in whatever Python code runs next, which is often this callback, and C++ would swallow it there.
+    """
 
     def __init__(self, trt: Any) -> None:
-        errors: list[str] = []
+        self.errors: list[str] = []
+        self.interrupted = False
+        outer = self
 
         class Logger(trt.ILogger):  # type: ignore[misc]
             def __init__(self) -> None:
                 trt.ILogger.__init__(self)
 
             def log(self, severity: Any, message: str) -> None:
-                if severity <= trt.ILogger.ERROR:
-                    errors.append(message)
+                try:
+                    if severity <= trt.ILogger.ERROR:
+                        outer.errors.append(message)
+                except KeyboardInterrupt:
+                    outer.interrupted = True
 
-        self.logger, self.errors = Logger(), errors
+        self.logger = Logger()

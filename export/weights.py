@@ -40,7 +40,9 @@ def read(path: Path) -> dict[str, torch.Tensor]:
     state = _read_pickle(path)
     for key in ("state_dict", "model"):
         state = state.get(key, state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    ):
         raise ModelError(
             f"{path.name} is not a state dict",
             why=f"it holds {type(state).__name__}, not tensors by name",

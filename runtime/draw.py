@@ -1,5 +1,8 @@
 """Drawing on uint8 BGR images, and writing pictures: what tasks/ and sinks/ share."""
 
+import contextlib
+import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -100,12 +103,16 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         DiskError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.part")
+    partial = path.with_name(
+        f".{os.getpid()}-{threading.get_ident()}.part"
+    )  # short, however long the name is
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(data)
         partial.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()  # on a full disk above all
         raise disk_error(path, error) from None
 
 

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from vedette.runtime.draw import write_bytes
 from vedette.runtime.errors import ManifestError, ModelError
 from vedette.runtime.onnx_file import external_files
 
@@ -18,6 +19,7 @@ STRICT = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 DType = Literal["float32", "float16", "uint8", "int32", "int64", "bool"]
 Task = Literal["detection", "pose", "segmentation", "instances", "image"]
 Shape = tuple[int, ...]
+LARGEST = 65536  # a side of a tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,10 @@ class Resize:
     anchor: Literal["centre", "top-left", "bottom-right"] = "centre"
     pad: float = 114.0
     multiple: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.multiple <= 1024:
+            raise ValueError(f"multiple {self.multiple} is not in 1..1024")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +59,20 @@ class Input:
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
 
+    def __post_init__(self) -> None:
+        """Numbers that every picture would stumble over."""
+        if len(self.mean) not in (1, 3) or len(self.std) not in (1, 3) or 0 in self.std:
+            raise ValueError("mean and std are one or three numbers, std not zero")
+        for bound in (self.minimum, self.typical, self.maximum):
+            if bound and (len(bound) != len(self.shape) or not all(1 <= side <= LARGEST for side in bound)):
+                raise ValueError(f"bound {list(bound)} does not fit the shape {list(self.shape)}")
+        if any(side != -1 and not 1 <= side <= LARGEST for side in self.shape):
+            raise ValueError(f"shape {list(self.shape)} has a side that is neither -1 nor in 1..{LARGEST}")
+
     def bounds(self) -> tuple[Shape, Shape, Shape]:
-        """(minimum, typical, maximum) with fixed axes filled in."""
-        return tuple(bound or self.shape for bound in (self.minimum, self.typical, self.maximum))  # type: ignore[return-value]
+        """(minimum, typical, maximum); an axis that nothing bounds stays -1, but a batch is at least 1."""
+        batchless = (max(1, self.shape[0]), *self.shape[1:]) if self.shape else ()
+        return tuple(bound or batchless for bound in (self.minimum, self.typical, self.maximum))  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +185,7 @@ def dumps(manifest: Manifest) -> str:
 
 def save(manifest: Manifest, model: Path) -> None:
     """Write the manifest beside its model file."""
-    path_beside(model).write_text(dumps(manifest), encoding="utf-8")
+    write_bytes(path_beside(model), dumps(manifest).encode())
 
 
 def sha256(data: bytes) -> str:
@@ -194,6 +211,12 @@ def load(model: Path) -> tuple[Manifest, dict[str, bytes]]:
             cure=f"vedette adopt {model.name} -o {model.name}, or export it with vedette export",
         )
     manifest = parse(_read(beside), origin=beside.name)
+    if model.name not in manifest.files:
+        raise ManifestError(
+            f"{beside.name} does not vouch for {model.name}",
+            why=f"it was written for {', '.join(manifest.files) or 'no file'}",
+            cure="give the model its own name back, or export it again under the new one",
+        )
     files = {model.name: data}
     files.update({name: _read(model.with_name(name)) for name in manifest.files if name != model.name})
     for name, content in files.items():

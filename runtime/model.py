@@ -6,10 +6,11 @@ In: a reference to a model, then sources.  Out: Results.  Next: pipeline.py for 
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from importlib.resources import files
 from importlib.util import find_spec
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,9 @@ class Model:
     ) -> None:
         path = find_model(str(model))
         self.manifest, data = manifests.load(path)
-        self._config = _configured(Config(), options)
-        self._imgsz = (imgsz, imgsz) if isinstance(imgsz, int) else imgsz
+        self._config = _configured(Config(), options, self.names)
+        self._imgsz = _sized(imgsz)
+        self._closed = False
         self._engine = open_engine(path, self.manifest, data, backend=backend)
         self.backend = self._engine.backend
         self.runner()  # a wrong size or option is told now, not at the first frame
@@ -67,7 +69,13 @@ class Model:
 
     def runner(self, **options: Any) -> HostRunner:
         """A Runner over this model's engine, for a Pipeline of your own."""
-        return HostRunner(self.manifest, self._engine, _configured(self._config, options), imgsz=self._imgsz)
+        if self._closed:
+            raise UsageError(
+                f"{self.manifest.name} is closed", why="close() has freed its engine", cure="open it again"
+            )
+        return HostRunner(
+            self.manifest, self._engine, _configured(self._config, options, self.names), imgsz=self._imgsz
+        )
 
     def __call__(
         self,
@@ -103,26 +111,82 @@ class Model:
                 yield results[0]
 
     def close(self) -> None:
-        """Free the engine."""
-        self._engine.close()
+        """Free the engine; the second time does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._engine.close()
 
 
-def _configured(config: Config, options: dict[str, Any]) -> Config:
-    try:
-        changed = replace(config, **options)
-    except TypeError:
+def _configured(config: Config, options: dict[str, Any], names: Mapping[int, str]) -> Config:
+    unknown = options.keys() - Config.__dataclass_fields__.keys()
+    if unknown:
         known = ", ".join(Config.__dataclass_fields__)
-        raise UsageError(f"unknown option among {', '.join(options)}", why=f"there are {known}") from None
-    for name, value in (("conf", changed.conf), ("iou", changed.iou)):
-        if value is not None and not 0 <= value <= 1:
+        raise UsageError(
+            f"unknown option {min(unknown)}", why=f"there are {known}", cure="check its spelling"
+        )
+    if "classes" in options:
+        options = {**options, "classes": class_ids(options["classes"], names)}
+    changed = replace(config, **options)
+    shares: list[tuple[str, Any]] = [("conf", changed.conf), ("iou", changed.iou)]
+    for name, value in shares:
+        if value is not None and not (_is(Real, value) and 0 <= value <= 1):
             raise UsageError(
-                f"{name} {value} is out of range", why="it is a share, 0 to 1", cure=f"{name} 0.25, say"
+                f"{name} {value!r} is out of range", why="it is a share, 0 to 1", cure=f"{name} 0.25, say"
             )
+    max_det: Any = changed.max_det
+    if not (_is(Integral, max_det) and max_det > 0):
+        raise UsageError(
+            f"max_det {max_det!r} is out of range",
+            why="it is a whole number above 0",
+            cure="300, say",
+        )
     return changed
 
 
+def _is(kind: type, value: object) -> bool:
+    """isinstance, for the number towers that type checkers do not know."""
+    return isinstance(value, kind)
+
+
+def class_ids(chosen: Any, names: Mapping[int, str]) -> tuple[int, ...]:
+    """Class ids of ids and names, one or several.
+
+    Raises:
+        UsageError: the model has no such class.
+    """
+    items = [chosen] if isinstance(chosen, str | Integral) else np.asarray(chosen, object).tolist()
+    ids = {name: index for index, name in names.items()}
+    found = [ids.get(item, -1) if isinstance(item, str) else item for item in items]
+    for item, index in zip(items, found, strict=True):
+        if index not in names:
+            raise UsageError(
+                f"{item!r} is no class of this model",
+                why=f"it has {len(ids)}: {', '.join(list(ids)[:8])}{' …' if len(ids) > 8 else ''}",
+                cure="use names or numbers of its classes",
+            )
+    return tuple(int(index) for index in found)
+
+
+def _sized(imgsz: Any) -> Size | None:
+    """None, a side, or (width, height)."""
+    sides = (imgsz, imgsz) if isinstance(imgsz, Integral) else imgsz
+    if sides is None:
+        return None
+    fits = (
+        isinstance(sides, tuple | list)
+        and len(sides) == 2
+        and all(isinstance(side, Integral) for side in sides)
+    )
+    if not fits:
+        raise UsageError(
+            f"imgsz {imgsz!r} is no size", why="it is a side or (width, height)", cure="imgsz=640, say"
+        )
+    return int(sides[0]), int(sides[1])
+
+
 def _open_sources(source: Any, stride: int) -> dict[str, Source]:
-    items = source if isinstance(source, list | tuple) else [source]
+    single = isinstance(source, str | Path | np.ndarray | Integral)
+    items = [source] if single else source
     opened: dict[str, Source] = {}
     for index, item in enumerate(items):
         name = f"cam{index}"

@@ -79,8 +79,8 @@ class Pipeline:
             raise next(iter(self.failures.values()))
 
     def _batches(self, waiting: Sequence[tuple[Frame, int]]) -> Iterator[Step]:
-        size = min((runner.max_batch for runner in self.runners), default=len(waiting))
-        for start in range(0, len(waiting), max(1, size)):
+        size = max(1, min((runner.max_batch for runner in self.runners), default=len(waiting)))
+        for start in range(0, len(waiting), size):
             if self.stop.is_set():
                 return
             yield from self._infer(waiting[start : start + size])
@@ -98,10 +98,10 @@ class Pipeline:
             self._pump(source, inbox)
         except SourceError as error:
             self.failures[name] = error
-            log.warning("%s failed: %s", name, error.what)
+            log.info("%s failed: %s", name, error.what)
         except Exception as error:  # a fault of one source must not stop the others
             self.failures[name] = SourceError(f"{source.uri} failed", why=f"{type(error).__name__}: {error}")
-            log.warning("%s failed", name, exc_info=error)
+            log.info("%s failed", name, exc_info=error)
         finally:
             source.close()
             inbox.finish(name)

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 from vedette.runtime.decoders import parameters_of
 from vedette.runtime.engine import Engine
-from vedette.runtime.errors import ModelError
+from vedette.runtime.errors import ModelError, VedetteError
 from vedette.runtime.frame import Array, Frame
 from vedette.runtime.manifest import Manifest
 from vedette.runtime.plugins import load
-from vedette.runtime.preprocess import Placement, Size, fill, place, target_size
+from vedette.runtime.preprocess import Placement, Size, fill_frame, place, target_size
 from vedette.runtime.results import Result, no_boxes
 from vedette.runtime.tasks import Config
 from vedette.runtime.timing import Stopwatch
@@ -62,6 +62,16 @@ class HostRunner:
             )
         self.name, self.manifest, self.engine = manifest.name, manifest, engine
         self._input = manifest.inputs[0]
+        if (
+            len(self._input.shape) != 4
+            or self._input.shape[1] != 3
+            or self._input.pixel_format not in {"bgr", "rgb"}
+        ):
+            raise ModelError(
+                f"{manifest.name} does not take pictures",
+                why=f"its input is {list(self._input.shape)}, {self._input.pixel_format}; a picture is [N, 3, H, W], bgr or rgb",
+                cure="export it with a card that says so",
+            )
         self._config = config
         self._target = target_size(self._input, imgsz)
         self._task: Any = load("vedette.runtime.tasks", manifest.task)
@@ -93,7 +103,7 @@ class HostRunner:
         with watch("preprocess"):
             feeds = self.engine.buffers({self._input.name: (len(frames), 3, height, width)})
             for chw, frame, placement in zip(feeds[self._input.name], frames, placements, strict=True):
-                fill(chw, frame.bgr(), self._input, placement)
+                fill_frame(chw, frame, self._input, placement)
         with watch("inference"):
             outputs = self.engine(feeds)
             self._check(outputs, len(frames))
@@ -118,13 +128,22 @@ class HostRunner:
     def _finish(
         self, outputs: Mapping[str, Array], frames: Sequence[Frame], placements: Sequence[Placement]
     ) -> list[Result]:
-        decoded = self._family.decode(
-            outputs, self.manifest, self._parameters, self._conf, input_size=placements[0].input_size
-        )
-        return [
-            self._task.finish(found, frame, placement, self.manifest, self._config)
-            for found, frame, placement in zip(decoded, frames, placements, strict=True)
-        ]
+        try:
+            decoded = self._family.decode(
+                outputs, self.manifest, self._parameters, self._conf, input_size=placements[0].input_size
+            )
+            return [
+                self._task.finish(found, frame, placement, self.manifest, self._config)
+                for found, frame, placement in zip(decoded, frames, placements, strict=True)
+            ]
+        except VedetteError:
+            raise
+        except Exception as error:  # a manifest that is well-formed may still mean another network
+            raise ModelError(
+                f"the outputs of {self.name} cannot be read as {self.manifest.decoder.family} and {self.manifest.task}",
+                why=f"{type(error).__name__}: {error}",
+                cure="export the model again, or adopt it with the right family and task",
+            ) from error
 
 
 class NullRunner:

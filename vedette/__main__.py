@@ -1,9 +1,13 @@
 """The command line's front door: verbs from commands/, errors as three lines, exit codes from errors.py."""
 
+import contextlib
 import errno
+import functools
 import logging
 import os
 import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from vedette.runtime.errors import UsageError, VedetteError
 from vedette.runtime.plugins import load, names
@@ -16,8 +20,11 @@ def main() -> None:
     arguments = sys.argv[1:] or ["--help"]
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(message)s")
-    logging.getLogger("vedette").setLevel(logging.DEBUG if debug else logging.ERROR)
+    logging.basicConfig(level=logging.ERROR, format="warning: %(message)s")
+    logging.getLogger("vedette").setLevel(logging.DEBUG if debug else logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # a stream that is closed, or a test's
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     if not debug:
         sys.unraisablehook = lambda _: None  # PyAV 17 fails again, aloud, when a file on a full disk is freed
     logging.getLogger("libav").setLevel(
@@ -32,14 +39,18 @@ def main() -> None:
     _leave(code)
 
 
+class HangupError(Exception):
+    """Whoever read our output has had enough. No OSError, which Typer would turn into a failure."""
+
+
 def exit_code(error: BaseException) -> int:
     """Tell an error on standard error, in three lines, and say which code it exits with."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, KeyboardInterrupt):
         return 130
-    if isinstance(error, BrokenPipeError):
-        return 0  # whoever read our output has had enough
+    if isinstance(error, HangupError):
+        return 0
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT}:
         from vedette.runtime.draw import disk_error
 
@@ -63,7 +74,7 @@ def _dispatch(arguments: list[str]) -> int:
     )  # fmt: skip
     app.callback(invoke_without_command=True)(_about)
     for name in names(VERBS):
-        app.command(name)(getattr(load(VERBS, name), name))
+        app.command(name)(_guarded(getattr(load(VERBS, name), name)))
     try:
         return int(app(arguments, standalone_mode=False, prog_name="vedette") or 0)
     except _click_errors() as error:
@@ -96,13 +107,23 @@ def _help_of(arguments: list[str]) -> str:
     return f"vedette {verb} --help".replace("  ", " ")
 
 
-def _leave(code: int) -> None:
-    """Exit without waiting for reader threads that sit in a camera's time-out."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
+def _guarded(verb: Callable[..., int]) -> Callable[..., int]:
+    @functools.wraps(verb)
+    def guarded(*arguments: Any, **options: Any) -> int:
+        try:
+            return verb(*arguments, **options)
+        except BrokenPipeError:
+            raise HangupError from None
+
+    return guarded
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit at once: a reader thread in a camera's time-out must not hold us up, nor run while Python is taken down."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, hung up, or never there
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,13 @@ class Parameters:
     sample_share: float = 0.95
     min_parts: int = 3
 
+    def __post_init__(self) -> None:
+        joints = range(len(self.keypoint_names))
+        if any(joint not in joints for pair in (*self.pairs, *self.skeleton) for joint in pair):
+            raise ValueError(f"a limb ends at a joint that is not in 0..{len(joints) - 1}")
+        if self.stride < 1 or not 1 <= self.upsample <= 16 or len(self.pairs) != len(self.paf_channels):
+            raise ValueError("stride is 1 or more, upsample 1..16, and every pair has its channels")
+
 
 _COCO_PAIRS: Pairs = (
     *((1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13)),

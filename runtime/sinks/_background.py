@@ -21,7 +21,7 @@ class Background:
         dropped: frames that were never written.
     """
 
-    def __init__(self, sink: Sink, *, lossless: bool, capacity: int = 8) -> None:
+    def __init__(self, sink: Sink, *, lossless: bool, capacity: int = 4) -> None:
         self.dropped = 0
         self._sink, self._lossless, self._capacity = sink, lossless, capacity
         self._items: deque[Item] = deque()

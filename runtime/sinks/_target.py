@@ -38,10 +38,10 @@ def check_file(path: Path) -> None:
         raise disk_error(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
-def stem_of(frame: Frame) -> str:
-    """What files made of a frame are named after: its file, or its stream where it is a camera's or nobody's."""
-    is_file = frame.source and not re.match(r"[a-z][a-z0-9+.-]+:|/dev/", frame.source, re.IGNORECASE)
-    return Path(frame.source).stem if is_file else frame.stream
+def stem_of(source: str, stream: str) -> str:
+    """What files made of a source are named after: its file, or its stream where it is a camera or nobody's."""
+    is_file = source and not re.match(r"[a-z][a-z0-9+.-]+:|/dev/", source, re.IGNORECASE)
+    return Path(source).stem if is_file else stream
 
 
 def refuse_source(path: Path, frame: Frame, *, anywhere_in_folder: bool) -> None:
@@ -58,7 +58,7 @@ def refuse_source(path: Path, frame: Frame, *, anywhere_in_folder: bool) -> None
     if not is_file(Path(frame.source)):  # a camera, or a picture that never was a file
         return
     source, target = Path(frame.source).resolve(), path.resolve()
-    if source == target or (anywhere_in_folder and source.parent == target.parent):
+    if (path.exists() and path.samefile(source)) or (anywhere_in_folder and source.parent == target.parent):
         raise UsageError(
             f"will not write {path}",
             why=f"it could replace what is being read from {source.parent}",

@@ -1,6 +1,6 @@
 """A folder: a video for each stream that has a rate, a picture for each frame of those that have none."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vedette.runtime.frame import Frame
@@ -12,30 +12,41 @@ from vedette.runtime.sinks.video import VideoSink
 
 
 class FolderSink:
-    """Names files after their sources; a second stream of the same name gets its own name added.
+    """Names videos after their sources, by stream; a name that an earlier stream has gets the stream's added.
+
+    Args:
+        folder: made if missing.
+        sources: URI by stream, in the order in which names are given; others are named as they come.
 
     Raises:
         DiskError: the folder cannot be written to.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, sources: Mapping[str, str] | None = None) -> None:
         self._folder = Path(folder)
         self._pictures = ImagesSink(self._folder)
         self._videos: dict[str, VideoSink] = {}
+        self._paths: dict[str, Path] = {}
+        for stream, source in (sources or {}).items():
+            self.path_of(source, stream)
 
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
-        sink: Sink = self._pictures if frame.rate is None else self._video(frame)
-        sink.write(frame, results)
+        if frame.rate is None:
+            self._pictures.write(frame, results)
+            return
+        if frame.stream not in self._videos:
+            self._videos[frame.stream] = VideoSink(self.path_of(frame.source, frame.stream))
+        self._videos[frame.stream].write(frame, results)
 
     def close(self) -> None:
         sinks: list[Sink] = [self._pictures, *self._videos.values()]
         for sink in sinks:
             sink.close()
 
-    def _video(self, frame: Frame) -> VideoSink:
-        if frame.stream not in self._videos:
-            path = self._folder / f"{stem_of(frame)}.mp4"
-            if path in {sink.path for sink in self._videos.values()}:
-                path = path.with_stem(f"{path.stem}-{frame.stream}")
-            self._videos[frame.stream] = VideoSink(path)
-        return self._videos[frame.stream]
+    def path_of(self, source: str, stream: str) -> Path:
+        """Where a stream's video goes."""
+        if stream not in self._paths:
+            path = self._folder / f"{stem_of(source, stream)}.mp4"
+            taken = path in self._paths.values()
+            self._paths[stream] = path.with_name(f"{path.stem}-{stream}.mp4") if taken else path
+        return self._paths[stream]

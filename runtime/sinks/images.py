@@ -61,7 +61,7 @@ class ImagesSink:
 
     def _stem(self, frame: Frame) -> str:
         """A name for a video's or camera's frames that no other one has: no list of frames, which would grow."""
-        stem = stem_of(frame)
+        stem = stem_of(frame.source, frame.stream)
         owner = (frame.stream, frame.source)
         numbered = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
         return next(name for name in numbered if self._owners.setdefault(name, owner) == owner)

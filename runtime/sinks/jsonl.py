@@ -1,5 +1,7 @@
 """JSON lines: one record per frame and model, flushed when written."""
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -57,6 +59,8 @@ class JsonLinesSink:
     def _open(self) -> TextIO:
         if self._file is None:
             self._file = sys.stdout if self._path is None else self._path.open("w", encoding="utf-8")
+        if self._file is None:  # Python's answer to a closed standard output
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         return self._file
 
     def _abandon(self) -> None:

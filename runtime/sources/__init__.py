@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal, Protocol
 
-from vedette.runtime.errors import SourceError, redact
+from vedette.runtime.errors import SourceError, UsageError, redact
 from vedette.runtime.frame import Frame
 from vedette.runtime.plugins import load, names
 
@@ -41,6 +41,12 @@ class SourceOptions:
     stride: int = 1
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.stride < 1:
+            raise UsageError(
+                f"a stride of {self.stride} is out of range", why="it is 1 or more", cure="use 1, say"
+            )
 
 
 class Source(Protocol):

@@ -124,6 +124,7 @@ def read_picture(path: Path) -> Array:
     """
     import cv2
 
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # ours tell it
     why = "its bytes are no picture that this OpenCV can decode"
     image = None
     try:

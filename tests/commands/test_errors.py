@@ -206,6 +206,88 @@ def test_an_unknown_zoo_name(place: Path) -> None:
     assert "nanodet" in told
 
 
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        ("--json", "photo.png"),
+        ("--save", "photo.png"),
+        ("--save", "link.png"),
+        ("--save", "."),
+        ("--save", "both.mp4", "--json", "both.mp4"),
+    ],
+)
+def test_an_output_that_would_replace_a_source_or_another_output(
+    place: Path, outputs: tuple[str, ...]
+) -> None:
+    (place / "link.png").hardlink_to(place / "photo.png")
+    before = (place / "photo.png").read_bytes()
+    assert refused(place, "run", "toy.onnx", "photo.png", *outputs)[0] == 2
+    assert (place / "photo.png").read_bytes() == before
+
+
+def test_an_output_that_would_replace_another_stream_s_source(place: Path) -> None:
+    (place / "b").mkdir()
+    (place / "b" / "photo.png").write_bytes((place / "photo.png").read_bytes())
+    assert refused(place, "run", "toy.onnx", "photo.png", "b/photo.png", "--save", "b")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ("inputs", {"std": [0.0]}),
+        ("inputs", {"std": [1.0, 2.0]}),
+        ("inputs", {"typical": [1, 3, -32, 32]}),
+        ("inputs", {"shape": [1]}),
+        ("inputs", {"pixel_format": "gray"}),
+        ("decoder", {"family": "nanodet"}),
+        ("decoder", {"family": "mask"}),
+        ("decoder", {"family": "nonesuch"}),
+        ("decoder", {"parameters": {"colour": 1}}),
+    ],
+)
+def test_a_manifest_that_cannot_be_meant(place: Path, part: str, changes: dict[str, object]) -> None:
+    path = place / "toy.onnx.json"
+    document = json.loads(path.read_text())
+    holder = document[part][0] if part == "inputs" else document[part]
+    holder.update(changes)
+    path.write_text(json.dumps(document))
+    assert refused(place, "run", "toy.onnx", "photo.png")[0] == 4
+
+
+def test_an_engine_that_would_replace_its_model(place: Path) -> None:
+    pytest.importorskip("torch")
+    assert refused(place, "build", "toy.onnx", "-o", "toy.onnx")[0] == 2
+    assert refused(place, "export", "nanodet", "-o", "noext")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def make(): raise KeyError('no')",
+        "raise SystemExit(0)",
+        "def make(): return 5",
+        "def make(",
+        "import torch\ndef make(): return torch.nn.Conv2d(3, 2, 1)\ndef card(): return {}",
+        "import torch\nclass N(torch.nn.Module):\n def forward(self, x): return {'a': x}\ndef make(): return N()",
+        "import torch\nclass N(torch.nn.Module):\n def forward(self, x): return x / 0 * 0\ndef make(): return N()",
+    ],
+)
+def test_a_module_of_the_user_s_that_fails(place: Path, body: str) -> None:
+    pytest.importorskip("torch")
+    (place / "mine.py").write_text(body)
+    assert refused(place, "export", "mine:make", "-o", "m.onnx", "--imgsz", "32")[0] == 4
+    assert not (place / "m.onnx").exists()
+
+
+def test_a_standard_output_that_is_closed(place: Path) -> None:
+    command = f"{sys.executable} -m vedette run toy.onnx photo.png --json - >&-"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=place, capture_output=True, text=True, timeout=TIMEOUT_S
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 6
+
+
 def test_a_refused_run_leaves_earlier_outputs_alone(place: Path) -> None:
     (place / "r.jsonl").write_text("precious\n")
     assert refused(place, "run", "missing.onnx", "photo.png", "--json", "r.jsonl")[0] == 4

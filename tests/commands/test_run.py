@@ -101,6 +101,29 @@ def test_streams_get_a_video_each(place: Path) -> None:
     assert sorted(frames_in(path) for path in (place / "out").iterdir()) == [4, 6]
 
 
+def test_a_dynamic_batch_without_bounds_runs_one_at_a_time(place: Path) -> None:
+    path = place / "toy.npz.json"
+    document = json.loads(path.read_text())
+    document["inputs"][0].update(minimum=[], typical=[], maximum=[])
+    path.write_text(json.dumps(document))
+    assert len(records(ran(place, "toy.npz", "synthetic:64x48@10?frames=5", "--json", "-").stdout)) == 5
+
+
+def test_a_very_long_name_is_saved(place: Path) -> None:
+    name = "n" * 251 + ".png"
+    (place / name).write_bytes((place / "0.png").read_bytes())
+    ran(place, "toy.npz", name, "--save", "out")
+    assert [path.name for path in (place / "out").iterdir()] == [name]
+
+
+def test_an_unreadable_picture_in_a_folder_is_told_and_skipped(place: Path) -> None:
+    (place / "1.png").write_bytes(b"junk")
+    done = ran(place, "toy.npz", ".", "--json", "-")
+    assert len(records(done.stdout)) == 2
+    assert "warning: " in done.stderr
+    assert "1.png" in done.stderr
+
+
 def test_plan_runs_nothing(place: Path) -> None:
     told = ran(place, "toy.npz", "0.png", "--plan", "--save", "out").stdout
     assert "toy: detection" in told
@@ -110,10 +133,11 @@ def test_plan_runs_nothing(place: Path) -> None:
 
 
 def test_a_broken_pipe_ends_quietly(place: Path) -> None:
-    command = f"{sys.executable} -m vedette run toy.npz 'synthetic:64x48@10?frames=2000' --json - | head -n 1"
+    command = f"set -o pipefail; {sys.executable} -m vedette run toy.npz 'synthetic:64x48@10?frames=2000' --json - | head -n 1"
     done = subprocess.run(
         ["bash", "-c", command], cwd=place, capture_output=True, text=True, timeout=60, check=False
     )
+    assert done.returncode == 0
     assert len(records(done.stdout)) == 1
     assert "Traceback" not in done.stderr
     assert "fault" not in done.stderr

@@ -70,7 +70,38 @@ def test_a_missing_picture_is_refused(model: Model) -> None:
         model("nothing.jpg")
 
 
-@pytest.mark.parametrize("options", [{"conf": 1.5}, {"iou": -0.1}, {"confidence": 0.5}])
+@pytest.mark.parametrize("classes", [1, "dog", ["dog"], [1], np.array([1]), ("cat", 1)])
+def test_classes_by_name_or_number(model: Model, classes: Any) -> None:
+    assert len(model(PICTURE, classes=classes)[0]) == 1
+    assert len(model(PICTURE, classes=0)[0]) == 0
+
+
+def test_pictures_may_come_from_a_generator(model: Model) -> None:
+    assert len(model(PICTURE for _ in range(3))) == 3
+
+
+def test_a_closed_model_says_so(tmp_path: Path) -> None:
+    model = Model(toy.recording(tmp_path))
+    model.close()
+    model.close()
+    with pytest.raises(UsageError, match="closed"):
+        model(PICTURE)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(
+            {"conf": 1.5},
+            {"iou": -0.1},
+            {"confidence": 0.5},
+            {"conf": "high"},
+            {"max_det": 0},
+            {"classes": "owl"},
+        ),
+        *({"classes": [99]}, {"imgsz": "640"}, {"imgsz": (1, 2, 3)}, {"imgsz": 32.5}),
+    ],
+)
 def test_options_that_cannot_be_meant_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         Model(toy.recording(tmp_path), **options)

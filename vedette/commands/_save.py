@@ -1,6 +1,6 @@
 """Which sink `--save` means: a picture or video file for one source, a folder for any number."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vedette.runtime.errors import UsageError
@@ -11,6 +11,7 @@ from vedette.runtime.sinks.images import WRITTEN_SUFFIXES as PICTURES
 from vedette.runtime.sinks.images import ImagesSink
 from vedette.runtime.sinks.video import VideoSink
 from vedette.runtime.sources import Source
+from vedette.runtime.sources._local import local_path
 
 
 def saver(target: str, sources: Mapping[str, Source]) -> Sink:
@@ -22,7 +23,7 @@ def saver(target: str, sources: Mapping[str, Source]) -> Sink:
     """
     path = Path(target)
     if not path.suffix or target.endswith("/") or path.is_dir():
-        return FolderSink(path)
+        return FolderSink(path, {stream: source.uri for stream, source in sources.items()})
     if path.suffix.lower() not in {*VIDEOS, *PICTURES}:
         raise UsageError(
             f"--save {target}: {path.suffix} is neither a video nor a picture",
@@ -36,3 +37,26 @@ def saver(target: str, sources: Mapping[str, Source]) -> Sink:
             cure="use a folder",
         )
     return VideoSink(path) if path.suffix.lower() in VIDEOS else ImagesSink(path)
+
+
+def check_apart(save: str, json: str, uris: Sequence[str]) -> None:
+    """Refuse outputs that would replace a source, or each other, before anything is opened.
+
+    Raises:
+        UsageError: they overlap.
+    """
+    outputs = [Path(text) for text in (save, json) if text not in {"", "-"}]
+    if len(outputs) == 2 and outputs[0].resolve() == outputs[1].resolve():
+        raise UsageError(
+            f"--save and --json both name {save}", why="one would destroy the other", cure="name two files"
+        )
+    inputs = [path for uri in uris if (path := local_path(uri)) and path.exists()]
+    for output in outputs:
+        written = [output, *(output / name for path in inputs for name in (path.name, f"{path.stem}.mp4"))]
+        lost = [path for path in inputs for file in written if file.exists() and path.samefile(file)]
+        if lost:
+            raise UsageError(
+                f"will not write {output}",
+                why=f"it could replace what is being read: {lost[0]}",
+                cure="name another file or folder",
+            )

@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 
 from vedette.commands._progress import Progress
+from vedette.commands._save import check_apart, saver
+from vedette.runtime.draw import disk_error
 from vedette.runtime.errors import UsageError
 from vedette.runtime.model import SUFFIXES, Model, zoo_names
 from vedette.runtime.pipeline import Pipeline, Policy
@@ -52,13 +54,14 @@ def run(
     models, uris = _split(items)
     _check_ranges(conf, iou, max_det, max_frames, vid_stride, connect_timeout, policy)
     sources = _sources(uris, vid_stride, connect_timeout)
-    where = save or ("" if json or show else str(_next_run(Path("runs"))))
+    check_apart(save, json, uris)
+    where = save or ("" if json or show else str(_next_run(Path("runs"), make=not plan)))
     with _signals() as (stop, received), _removed_if_empty("" if save else where):
         # made before the models are loaded, so that an output that cannot be written is refused at once
         sinks = [] if plan else _sinks(sources, where, json, stop, show=show)
         options = {"conf": conf, "iou": iou, "max_det": max_det}
         loaded = [Model(model, backend=backend, imgsz=parse_size(imgsz), **options) for model in models]
-        runners = [model.runner(classes=_classes(classes, model)) for model in loaded]
+        runners = [model.runner(classes=_class_list(classes)) for model in loaded]
         if plan:
             _print_plan(loaded, sources, where)
             return 0
@@ -147,26 +150,16 @@ def parse_size(text: str) -> Size | None:
     return int(sides[1]), int(sides[2] or sides[1])
 
 
-def _classes(text: str, model: Model) -> tuple[int, ...]:
-    ids = {name: index for index, name in model.names.items()}
-    chosen = []
-    for item in filter(None, (part.strip() for part in text.split(","))):
-        index = int(item) if item.isdigit() else ids.get(item, -1)
-        if index not in model.names:
-            raise UsageError(
-                f"--classes {item} is no class of {model.manifest.name}",
-                why=f"it has {len(ids)}: {', '.join(list(ids)[:8])}{' …' if len(ids) > 8 else ''}",
-                cure="use names or numbers of its classes",
-            )
-        chosen.append(index)
-    return tuple(chosen)
+def _class_list(text: str) -> list[int | str]:
+    """'person, 2' as ['person', 2]."""
+    parts = [part.strip() for part in text.split(",")]
+    return [int(part) if part.isdecimal() else part for part in parts if part]
 
 
 def _sinks(
     sources: dict[str, Source], where: str, json: str, stop: threading.Event, *, show: bool
 ) -> list[Sink]:
     """The sinks that the flags ask for, each with its writer thread."""
-    from vedette.commands._save import saver
     from vedette.runtime.sinks._background import Background
     from vedette.runtime.sinks.jsonl import JsonLinesSink
     from vedette.runtime.sinks.window import WindowSink
@@ -193,9 +186,20 @@ def _removed_if_empty(folder: str) -> Iterator[None]:
                 Path(folder).rmdir()
 
 
-def _next_run(root: Path) -> Path:
-    taken = [int(path.name[4:]) for path in root.glob("run-*") if path.name[4:].isdigit()]
-    return root / f"run-{max(taken, default=0) + 1}"
+def _next_run(root: Path, *, make: bool) -> Path:
+    """The next runs/run-N; made at once, so that a run beside this one takes another."""
+    number = 1 + max(
+        (int(path.name[4:]) for path in root.glob("run-*") if path.name[4:].isdecimal()), default=0
+    )
+    while make:
+        try:
+            (root / f"run-{number}").mkdir(parents=True)
+            break
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise disk_error(root, error) from None
+    return root / f"run-{number}"
 
 
 @contextlib.contextmanager

@@ -50,7 +50,7 @@ def wait_until_failed(background: Background) -> None:
 
 def test_close_writes_what_is_queued_in_order_on_one_thread() -> None:
     sink = GatedSink()
-    background = Background(sink, lossless=True)
+    background = Background(sink, lossless=True, capacity=8)
     for index in range(8):
         background.write(frame(index), [])
     sink.gate.set()
