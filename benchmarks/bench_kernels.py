@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,10 @@ from vedette.kernels import native
 from vedette.kernels._decode_boxes_cases import scene
 from vedette.kernels.box_layouts import V8
 from vedette.kernels.decode_boxes import decode_boxes, decode_boxes_reference
+from vedette.kernels.letterbox import Layout, letterbox, letterbox_reference
 from vedette.kernels.nms import nms, nms_reference
+from vedette.runtime.manifest import Resize
+from vedette.runtime.preprocess import Placement, place
 
 Array = NDArray[Any]
 Work = Callable[[], Array]
@@ -74,20 +77,27 @@ def measured(name: str, row: Row, rounds: int) -> dict[str, float]:
     others = {**row.peers, "NumPy reference": row.reference}
     for peer, work in others.items():
         np.testing.assert_allclose(work(), expected, rtol=0, atol=row.tolerance, err_msg=f"{name}: {peer}")
-    candidates = {"vedette": row.ours, **others, "floor": row.floor}
-    samples: dict[str, list[float]] = {key: [] for key in candidates}
-    for number in range(rounds + 3):
-        for key, work in candidates.items():
-            start = time.process_time_ns()
-            work()
-            if number >= 3:
-                samples[key].append((time.process_time_ns() - start) / 1e6)
-    medians = {key: round(statistics.median(values), 4) for key, values in samples.items()}
+    medians = timed({"vedette": row.ours, **row.peers, "floor": row.floor}, rounds)
+    medians |= timed({"NumPy reference": row.reference}, 5)  # apart: it would leave the others cold caches
     best = min(medians[peer] for peer in row.peers)
     print(name)
     for key, value in medians.items():
         print(f"  {key:32} {value:9.3f} ms  {value / best:6.3f} x the best peer")
     return medians
+
+
+def timed(candidates: Mapping[str, Work], rounds: int) -> dict[str, float]:
+    """Median CPU milliseconds; each round begins with another candidate, so that none always follows the same one."""
+    names = list(candidates)
+    samples: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(rounds + 3):
+        first = number % len(names)
+        for name in (*names[first:], *names[:first]):
+            start = time.process_time_ns()
+            candidates[name]()
+            if number >= 3:
+                samples[name].append((time.process_time_ns() - start) / 1e6)
+    return {name: round(statistics.median(values), 4) for name, values in samples.items()}
 
 
 # ---- decode and NMS of a raw [84, 8400], 30 objects ----
@@ -205,11 +215,88 @@ def _peer() -> Callable[..., int]:
     return function
 
 
+# ---- letterbox: a BGR picture to RGB planes, float32, / 255 ----
+
+
+def letterbox_row(size: tuple[int, int], side: int, *, stretch: bool = False) -> Row:
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (size[1], size[0], 3), np.uint8)
+    placement = place(size, (side, side), Resize("stretch" if stretch else "letterbox"))
+    gain = (1 / 255,) * 3
+    layout = Layout(placement.scaled, placement.offset, gain=gain, pad=114.0, channel_order="rgb")
+    out = np.empty((3, side, side), np.float32)  # one for all, as an engine's input is
+    expected = np.empty_like(out)
+    letterbox_reference(expected, [image], layout, exact_cv2=True)
+
+    def by(work: Callable[..., None]) -> Array:
+        work(out, [image], layout, exact_cv2=True)
+        return out
+
+    peers = cv2_compositions(image, placement)
+    for name, work in peers.items():
+        out[...] = 114 / 255  # they write between pads that are there already
+        np.testing.assert_allclose(work(out), expected, rtol=0, atol=1e-6, err_msg=name)
+    return Row(
+        lambda: by(letterbox),
+        lambda: by(letterbox_reference),
+        {name: partial(work, out) for name, work in peers.items()},
+        floor=out.copy,
+        tolerance=1e-6,
+    )
+
+
+def cv2_compositions(image: Array, placement: Placement) -> dict[str, Callable[[Array], Array]]:
+    """What people write with OpenCV, each with buffers made beforehand."""
+    import cv2
+
+    rows, columns = placement.crop
+    shrunk = np.empty((placement.scaled[1], placement.scaled[0], 3), np.uint8)
+    table = (np.arange(256) / 255).astype(np.float32)
+
+    def planes() -> Any:
+        return cv2.split(cv2.resize(image, placement.scaled, dst=shrunk))[::-1]
+
+    def multiplied(out: Array) -> Array:
+        for plane, target in zip(planes(), out, strict=True):
+            target[rows, columns] = cv2.multiply(plane, 1 / 255, dtype=cv2.CV_32F)  # type: ignore[call-overload]
+        return out
+
+    def looked_up(out: Array) -> Array:
+        for plane, target in zip(planes(), out, strict=True):
+            target[rows, columns] = cv2.LUT(plane, table)
+        return out
+
+    def by_numpy(out: Array) -> Array:
+        cv2.resize(image, placement.scaled, dst=shrunk)
+        np.multiply(shrunk.transpose(2, 0, 1)[::-1], np.float32(1 / 255), out=out[:, rows, columns])
+        return out
+
+    def by_blob(out: Array) -> Array:
+        (left, top), (width, height) = placement.offset, placement.input_size
+        right, bottom = width - placement.scaled[0] - left, height - placement.scaled[1] - top
+        resized = cv2.resize(image, placement.scaled, dst=shrunk)
+        whole = cv2.copyMakeBorder(
+            resized, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(114, 114, 114)
+        )
+        blob: Array = cv2.dnn.blobFromImage(whole, 1 / 255, swapRB=True)[0]
+        return blob
+
+    return {
+        "cv2.resize + split + multiply": multiplied,
+        "cv2.resize + split + LUT": looked_up,
+        "cv2.resize + np.multiply(out=)": by_numpy,
+        "resize + border + blobFromImage": by_blob,
+    }
+
+
 ROWS: Mapping[str, Callable[[], Row]] = {
     "decode + NMS, conf 0.25": lambda: decode_and_nms(0.25, 0.45, multi_label=False),
     "decode + NMS, conf 0.001, multi-label": lambda: decode_and_nms(0.001, 0.7, multi_label=True),
     "NMS alone, 1000 boxes of one class": nms_alone,
-    # letterbox: 1080p BGR to 640 x 640, against compositions of cv2
+    "letterbox 1920x1080 to 640": lambda: letterbox_row((1920, 1080), 640),
+    "stretch 1920x1080 to 640": lambda: letterbox_row((1920, 1080), 640, stretch=True),
+    "letterbox 768x576 to 416": lambda: letterbox_row((768, 576), 416),
+    "letterbox 1277x723 to 640": lambda: letterbox_row((1277, 723), 640),
 }
 
 if __name__ == "__main__":
