@@ -1,8 +1,9 @@
 """Vedette's CPU kernels against what else does their work.   Run: python benchmarks/bench_kernels.py [--rounds 31] [--json OUT]
 
 Question: how many CPU milliseconds does one call take, and what share of the best peer's?
-Candidates of a row get the same bytes, must give the same answer before they are timed, and run in turn on one pinned
-core; medians of process CPU time. A row's floor reads its input once.
+Candidates of a row get the same bytes and must give the same answer before they are timed; ours runs in turn with each of the
+others, A B A B, on one pinned core, one thread; medians of process CPU time. A floor reads its row's input
+or writes its output once.
 Peers: cv2 behind a NumPy filter; torchvision's NMS (the same greedy algorithm in C++, peer_nms.cpp, because torchvision has no
 wheel for this torch) behind a torch filter, as Ultralytics does it. Our own NumPy reference is timed, but is no peer.
 """
@@ -59,6 +60,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=default)
     arguments = parser.parse_args()
     pin()
+    one_thread()
     found = {name: measured(name, row(), arguments.rounds) for name, row in ROWS.items()}
     report = {
         "question": __doc__,
@@ -71,33 +73,42 @@ def main() -> None:
     arguments.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
-def measured(name: str, row: Row, rounds: int) -> dict[str, float]:
-    """Median CPU milliseconds of every candidate, printed with its ratio to the best peer."""
+def one_thread() -> None:
+    """Pools of other libraries would spin on our core, and be counted."""
+    import cv2
+    import torch
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def measured(name: str, row: Row, rounds: int) -> dict[str, dict[str, float]]:
+    """Median CPU milliseconds of every peer and of ours in turn with it, A B A B, printed with their ratio."""
     expected = row.ours()
-    others = {**row.peers, "NumPy reference": row.reference}
-    for peer, work in others.items():
-        np.testing.assert_allclose(work(), expected, rtol=0, atol=row.tolerance, err_msg=f"{name}: {peer}")
-    medians = timed({"vedette": row.ours, **row.peers, "floor": row.floor}, rounds)
-    medians |= timed({"NumPy reference": row.reference}, 5)  # apart: it would leave the others cold caches
-    best = min(medians[peer] for peer in row.peers)
+    others = {**row.peers, "NumPy reference": row.reference, "floor": row.floor}
     print(name)
-    for key, value in medians.items():
-        print(f"  {key:32} {value:9.3f} ms  {value / best:6.3f} x the best peer")
-    return medians
+    found = {}
+    for peer, work in others.items():
+        if peer != "floor":
+            np.testing.assert_allclose(
+                work(), expected, rtol=0, atol=row.tolerance, err_msg=f"{name}: {peer}"
+            )
+        theirs, ours = alternated(work, row.ours, rounds if peer in row.peers else 9)
+        found[peer] = {"peer": theirs, "vedette": ours, "ratio": round(ours / theirs, 4)}
+        print(f"  {peer:32} {theirs:9.3f} ms, vedette {ours:7.3f} ms: {ours / theirs:7.3f} x")
+    return found
 
 
-def timed(candidates: Mapping[str, Work], rounds: int) -> dict[str, float]:
-    """Median CPU milliseconds; each round begins with another candidate, so that none always follows the same one."""
-    names = list(candidates)
-    samples: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(rounds + 3):
-        first = number % len(names)
-        for name in (*names[first:], *names[:first]):
+def alternated(first: Work, second: Work, rounds: int) -> tuple[float, float]:
+    """Median CPU milliseconds of two candidates, run in turn; the first three rounds are not counted."""
+    samples: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds + 3):
+        for work, times in zip((first, second), samples, strict=True):
             start = time.process_time_ns()
-            candidates[name]()
-            if number >= 3:
-                samples[name].append((time.process_time_ns() - start) / 1e6)
-    return {name: round(statistics.median(values), 4) for name, values in samples.items()}
+            work()
+            times.append((time.process_time_ns() - start) / 1e6)
+    medians = [round(statistics.median(times[3:]), 4) for times in samples]
+    return medians[0], medians[1]
 
 
 # ---- decode and NMS of a raw [84, 8400], 30 objects ----
