@@ -30,8 +30,9 @@ from vedette.kernels import native
 from vedette.kernels._decode_boxes_cases import scene
 from vedette.kernels.box_layouts import V8
 from vedette.kernels.decode_boxes import decode_boxes, decode_boxes_reference
-from vedette.kernels.letterbox import Layout, letterbox, letterbox_reference
+from vedette.kernels.letterbox import letterbox, letterbox_reference
 from vedette.kernels.nms import nms, nms_reference
+from vedette.kernels.picture import Layout
 from vedette.runtime.manifest import Resize
 from vedette.runtime.preprocess import Placement, place
 

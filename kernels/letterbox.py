@@ -5,133 +5,29 @@ Used by runtime/preprocess.py and runtime/frame.py.  Next: native/letterbox.cpp,
 """
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
-from math import isfinite
-from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vedette.kernels import native
+from vedette.kernels._letterbox_cases import CASES as CASES
 from vedette.kernels.native import INT
+from vedette.kernels.picture import (
+    Array,
+    Layout,
+    Picture,
+    Size,
+    fixed_tables,
+    plane_shapes,
+    resize_tables,
+    yuv_coefficients,
+)
 
-Array = NDArray[Any]
-Size = tuple[int, int]  # (width, height)
-PixelFormat = Literal["bgr24", "rgb24", "yuv420p", "nv12"]
-Matrix = Literal["bt601", "bt709"]
 _FORMATS = {"bgr24": 0, "rgb24": 0, "yuv420p": 1, "nv12": 2}  # as native/letterbox.cpp numbers them
 _RULES = {"linear": 0, "fixed": 1, "half": 2, "nearest": 3}
 LARGEST = 1 << 20  # pixels a side, as of cv2.imread
-_COEFFICIENT = 2048  # cv2's one, in fixed point
 _PADDING = 16  # columns that a block of the C++ may read behind the last
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """What the bytes of a picture are.
-
-    Attributes:
-        format: bgr24, rgb24: one plane uint8 [H, W, 3]; yuv420p: [H, W] and two of [ceil(H/2), ceil(W/2)]; nv12:
-            [H, W] and [ceil(H/2), ceil(W/2), 2]. The chroma of a pixel is that of its block of 2 x 2.
-        matrix: of YUV.
-        full_range: of YUV; luma and chroma fill 0..255, not 16..235 and 16..240.
-    """
-
-    format: PixelFormat = "bgr24"
-    matrix: Matrix = "bt601"
-    full_range: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where a picture goes in the network's input and what becomes of its values: y = pixel * gain + bias.
-
-    Attributes:
-        scaled: (width, height) that the picture is resized to.
-        offset: (left, top) of it in the input.
-        gain: by channel of the input, as `channel_order` has them.
-        bias: the same.
-        pad: the pixel, before gain and bias, where there is no picture.
-        channel_order: of the input.
-    """
-
-    scaled: Size
-    offset: Size = (0, 0)
-    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    pad: float = 114.0
-    channel_order: Literal["bgr", "rgb"] = "bgr"
-
-    def __post_init__(self) -> None:
-        values = (*self.gain, *self.bias, self.pad)
-        if not all(isfinite(value) and abs(value) < 1e30 for value in values):
-            raise ValueError(f"want three finite gains, three biases and a pad below 1e30, not {values}")
-
-
-@lru_cache(maxsize=64)
-def resize_tables(source: int, target: int) -> tuple[Array, Array, Array]:
-    """Where each of `target` pixels lies between `source` pixels: cv2's INTER_LINEAR positions along one axis.
-
-    Pixel centres map to pixel centres; beyond the first and the last centre there is only the border pixel.
-
-    Returns:
-        The pixel at or before the position, int32 [target]; the next one, int32 [target]; the weight of the next
-        one, float32 [target] in [0, 1). Shared between callers: not to be written to.
-
-    Source: OpenCV resize.cpp, cv::resize, the tables xofs and alpha.
-    """
-    first, weight = _positions(source, target)
-    weight[(first < 0) | (first >= source - 1)] = 0
-    first = np.clip(first, 0, source - 1)
-    tables = first, np.minimum(first + 1, source - 1), weight
-    _freeze(*tables)
-    return tables
-
-
-@lru_cache(maxsize=64)
-def fixed_tables(source: int, target: int, *, rows: bool) -> tuple[Array, Array, Array]:
-    """The same for `bilinear_cv2`: shares int16 [target, 2] of 2048 for the first and the next pixel.
-
-    Beyond the border, cv2 gives a column the border pixel whole, but a row its two shares of the same border row,
-    each rounded by itself.
-    """
-    first, second, weight = resize_tables(source, target)
-    if rows:
-        floor, weight = _positions(source, target)
-        first, second = (np.clip(row, 0, source - 1).astype(np.int32) for row in (floor, floor + 1))
-    shares = np.stack([np.float32(1) - weight, weight], axis=1) * np.float32(_COEFFICIENT)
-    tables = first, second, np.rint(shares).astype(np.int16)
-    _freeze(*tables)
-    return tables
-
-
-def _positions(source: int, target: int) -> tuple[Array, Array]:
-    """int32 whole and float32 fractional part, not clamped."""
-    scale = 1.0 / (target / source)  # as cv2 does it: not always the same as source / target
-    position = ((np.arange(target) + 0.5) * scale - 0.5).astype(np.float32)
-    floor = np.floor(position)
-    return floor.astype(np.int32), position - floor
-
-
-def _freeze(*tables: Array) -> None:
-    for table in tables:
-        table.setflags(write=False)
-
-
-def yuv_coefficients(matrix: Matrix, full_range: bool) -> Array:  # noqa: FBT001
-    """float32 [6] for bgr_from_yuv: luma offset and gain, then V to red, U to green, V to green, U to blue.
-
-    Source: ITU-R BT.601-7 2.5 and BT.709-6 item 3, the inverse of their matrices.
-    """
-    red, blue = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}[matrix]  # shares of luma
-    green = 1 - red - blue
-    luma, chroma = (1.0, 1.0) if full_range else (255 / 219, 255 / 224)
-    v_red, u_blue = 2 * (1 - red), 2 * (1 - blue)
-    v_green, u_green = -v_red * red / green, -u_blue * blue / green
-    table = [0 if full_range else 16, luma, *(chroma * c for c in (v_red, u_green, v_green, u_blue))]
-    return np.array(table, np.float32)
 
 
 def letterbox_reference(
@@ -359,66 +255,3 @@ def _rule(size: Size, scaled: Size, *, exact_cv2: bool) -> str:
     if not exact_cv2:
         return "linear"
     return "half" if size == (2 * scaled[0], 2 * scaled[1]) else "fixed"
-
-
-Case = tuple[tuple[Array, ...], Picture, Size, Layout]  # planes, what they are, (width, height) of the input
-
-
-def plane_shapes(size: Size, pixel_format: PixelFormat) -> list[tuple[int, ...]]:
-    """The shapes of the planes of a picture of (width, height)."""
-    width, height = size
-    chroma = (height + 1) // 2, (width + 1) // 2
-    if pixel_format == "yuv420p":
-        return [(height, width), chroma, chroma]
-    if pixel_format == "nv12":
-        return [(height, width), (*chroma, 2)]
-    return [(height, width, 3)]
-
-
-def noise(size: Size, pixel_format: PixelFormat, *, row_padding: int = 0) -> tuple[Array, ...]:
-    """Seeded planes, each row followed by `row_padding` bytes, as decoders align rows."""
-    random = np.random.default_rng(size)
-    planes = []
-    for height, *row in plane_shapes(size, pixel_format):
-        row_bytes = int(np.prod(row))
-        bytes_ = random.integers(0, 256, (height, row_bytes + row_padding), np.uint8)
-        inner = np.empty(row, np.uint8).strides
-        planes.append(np.lib.stride_tricks.as_strided(bytes_, (height, *row), (bytes_.strides[0], *inner)))
-    return tuple(planes)
-
-
-_UNIT = ((1 / 255,) * 3, (0.0,) * 3)
-_IMAGENET = ((0.017, 0.0175, 0.0174), (-2.118, -2.036, -1.804))
-CASES: Mapping[str, Callable[[], Case]] = {
-    "one pixel": lambda: _case((1, 1), (1, 1), Layout((1, 1))),
-    "one pixel enlarged": lambda: _case((1, 1), (9, 7), Layout((5, 3), (2, 1)), Picture("nv12")),
-    "identity": lambda: _case((75, 13), (80, 16), Layout((75, 13), (3, 2), *_UNIT)),
-    "identity yuv": lambda: _case((75, 13), (80, 16), Layout((75, 13), (3, 2), *_UNIT), Picture("yuv420p")),
-    "identity nv12": lambda: _case((75, 13), (75, 13), Layout((75, 13)), Picture("nv12", "bt709", True)),
-    "a third": lambda: _case((192, 108), (64, 64), Layout((64, 36), (0, 14), *_UNIT, 114, "rgb")),
-    "a third yuv": lambda: _case((99, 33), (33, 11), Layout((33, 11)), Picture("yuv420p", "bt709")),
-    "half": lambda: _case((100, 62), (64, 64), Layout((50, 31), (7, 16), *_IMAGENET, 114, "rgb")),
-    "half yuv": lambda: _case((100, 62), (50, 31), Layout((50, 31)), Picture("yuv420p")),
-    "odd": lambda: _case((127, 73), (64, 64), Layout((64, 37), (0, 13), *_UNIT, 114, "rgb")),
-    "odd yuv": lambda: _case(
-        (127, 73), (64, 64), Layout((64, 37), (0, 13), *_UNIT), Picture("yuv420p", "bt709"), row_padding=33
-    ),
-    "odd nv12": lambda: _case(
-        (127, 73), (64, 40), Layout((57, 40), (7, 0), *_UNIT), Picture("nv12", full_range=True), row_padding=1
-    ),
-    "rgb, padded rows": lambda: _case(
-        (31, 50), (40, 40), Layout((25, 40), (15, 0), *_IMAGENET, 0, "rgb"), Picture("rgb24"), row_padding=7
-    ),
-    "enlarged": lambda: _case((20, 11), (70, 50), Layout((70, 39), (0, 5), *_UNIT)),
-    "stretched": lambda: _case((300, 7), (33, 48), Layout((33, 48)), Picture("yuv420p")),
-    "one column": lambda: _case((1, 40), (8, 24), Layout((1, 24), (7, 0))),
-    "one row": lambda: _case((41, 1), (24, 8), Layout((24, 1), (0, 7)), Picture("yuv420p")),
-    "to one pixel": lambda: _case((90, 77), (1, 1), Layout((1, 1))),
-    "huge to small": lambda: _case((3000, 5), (17, 2), Layout((17, 2)), Picture("nv12")),
-}
-
-
-def _case(
-    size: Size, out: Size, layout: Layout, picture: Picture = Picture(), *, row_padding: int = 0
-) -> Case:
-    return noise(size, picture.format, row_padding=row_padding), picture, out, layout

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from vedette.kernels.letterbox import Picture, bgr
+from vedette.kernels.letterbox import bgr
+from vedette.kernels.picture import Picture
 
 Array = NDArray[Any]
 PixelFormat = Literal["bgr24", "yuv420p", "nv12"]

@@ -9,7 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from vedette.kernels.letterbox import Layout, letterbox
+from vedette.kernels.letterbox import letterbox
+from vedette.kernels.picture import Layout
 from vedette.runtime.errors import UsageError
 from vedette.runtime.frame import Array, Frame
 from vedette.runtime.manifest import LARGEST, Input, Resize

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from cuda_host import launches
 from cuda_host.shim import HERE, Library, Order
 from vedette.kernels import decode_boxes as decode_py
-from vedette.kernels import letterbox as letterbox_py
 from vedette.kernels import nms as nms_py
+from vedette.kernels._letterbox_cases import CASES, Case
 from vedette.kernels.box_layouts import (
     V5,
     V8,
@@ -29,6 +29,9 @@ from vedette.kernels.box_layouts import (
     Region,
     Yolox,
 )
+from vedette.kernels.letterbox import letterbox_reference
+from vedette.kernels.picture import Layout as Letterbox
+from vedette.kernels.picture import Picture, PixelFormat, Size
 
 Array = NDArray[Any]
 
@@ -88,11 +91,11 @@ def _nms_drawn(library: Library, random: np.random.Generator) -> None:
 # ---- letterbox
 
 
-def drawn_picture(random: np.random.Generator, out: letterbox_py.Size) -> letterbox_py.Case:
+def drawn_picture(random: np.random.Generator, out: Size) -> Case:
     """A small picture of any format, somewhere in `out`."""
     width, height = random.integers(1, 40, 2).tolist()
     half = (height + 1) // 2, (width + 1) // 2
-    formats: dict[letterbox_py.PixelFormat, list[tuple[int, ...]]] = {
+    formats: dict[PixelFormat, list[tuple[int, ...]]] = {
         "bgr24": [(height, width, 3)],
         "rgb24": [(height, width, 3)],
         "yuv420p": [(height, width), half, half],
@@ -100,9 +103,7 @@ def drawn_picture(random: np.random.Generator, out: letterbox_py.Size) -> letter
     }
     form = list(formats)[random.integers(4)]
     planes = tuple(random.integers(0, 256, shape, np.uint8) for shape in formats[form])
-    picture = letterbox_py.Picture(
-        form, "bt709" if random.random() < 0.5 else "bt601", bool(random.random() < 0.5)
-    )
+    picture = Picture(form, "bt709" if random.random() < 0.5 else "bt601", bool(random.random() < 0.5))
     scaled = int(random.integers(1, out[0] + 1)), int(random.integers(1, out[1] + 1))
     offset = int(random.integers(0, out[0] - scaled[0] + 1)), int(random.integers(0, out[1] - scaled[1] + 1))
     gain, bias = (tuple(values) for values in random.uniform(-2, 2, (2, 3)))
@@ -111,11 +112,11 @@ def drawn_picture(random: np.random.Generator, out: letterbox_py.Size) -> letter
         planes,
         picture,
         out,
-        letterbox_py.Layout(scaled, offset, gain, bias, float(random.integers(256)), order),
+        Letterbox(scaled, offset, gain, bias, float(random.integers(256)), order),
     )
 
 
-def check_letterbox(library: Library, cases: list[letterbox_py.Case]) -> None:
+def check_letterbox(library: Library, cases: list[Case]) -> None:
     """Bit for bit, in float32 and float16, by either rule; all cases in one batch, of one output size."""
     width, height = cases[0][2]
     for dtype, exact_cv2 in ((np.float32, False), (np.float16, False), (np.float32, True)):
@@ -124,12 +125,12 @@ def check_letterbox(library: Library, cases: list[letterbox_py.Case]) -> None:
         )
         for image, (planes, picture, _, layout) in zip(found, cases, strict=True):
             expected = np.empty((3, height, width), dtype)
-            letterbox_py.letterbox_reference(expected, planes, layout, picture, exact_cv2=exact_cv2)
+            letterbox_reference(expected, planes, layout, picture, exact_cv2=exact_cv2)
             np.testing.assert_array_equal(image, expected)
 
 
 def _letterbox_cases(library: Library) -> None:
-    for case in letterbox_py.CASES.values():
+    for case in CASES.values():
         check_letterbox(library, [case()])
 
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuda_host.shim import Library, device_array
+from vedette.kernels._letterbox_cases import Case as LetterboxCase
 from vedette.kernels.box_layouts import Layout as BoxLayout
 from vedette.kernels.box_layouts import Priors, plan
 from vedette.kernels.decode_boxes import Decoded, Mapped
-from vedette.kernels.letterbox import Case as LetterboxCase
-from vedette.kernels.letterbox import Layout, Picture, fixed_tables, resize_tables, yuv_coefficients
+from vedette.kernels.picture import Layout, Picture, fixed_tables, resize_tables, yuv_coefficients
 
 Array = NDArray[Any]
 CHUNK = 2048

@@ -11,15 +11,8 @@ from levels import LEVELS, run_at_level
 from neon import Call, on_arm, sanitized
 
 from vedette.kernels import native
+from vedette.kernels._letterbox_cases import CASES, Case, noise
 from vedette.kernels.letterbox import (
-    CASES,
-    Array,
-    Case,
-    Layout,
-    Matrix,
-    Picture,
-    PixelFormat,
-    Size,
     _Plan,
     _planned,
     _rows,
@@ -27,7 +20,14 @@ from vedette.kernels.letterbox import (
     bgr_reference,
     letterbox,
     letterbox_reference,
-    noise,
+)
+from vedette.kernels.picture import (
+    Array,
+    Layout,
+    Matrix,
+    Picture,
+    PixelFormat,
+    Size,
     resize_tables,
     yuv_coefficients,
 )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from clips import SIZE, numbered_picture, write_video
 
-from vedette.kernels.letterbox import noise
+from vedette.kernels._letterbox_cases import noise
 from vedette.runtime.frame import Colour, Frame, PixelFormat
 from vedette.runtime.manifest import Input, Resize
 from vedette.runtime.preprocess import fill, fill_frame, place
