@@ -30,8 +30,12 @@ def demo(
     street = street_clip()
     out.mkdir(parents=True, exist_ok=True)
     (out / "results.jsonl").unlink(missing_ok=True)
-    models = _exported(out / "models") if find_spec("torch") else dict.fromkeys(NETWORKS, Path())
-    _built(models, out / "models")
+    if find_spec("torch"):
+        models = _exported(out / "models")
+        _built(models)
+    else:
+        print("no PyTorch here: the demo runs the zoo's ready models, and exports and builds nothing")
+        models = {name: Path(name) for name in NETWORKS}
     people = pan_over_people(out / "people_source.mp4", street)
     steps = [
         *_ran(["nanodet", "openpose_thin"], models, street, out / "street.mp4", stride=2, frames=frames),
@@ -62,18 +66,15 @@ def _exported(folder: Path) -> dict[str, Path]:
     return paths
 
 
-def _built(models: Mapping[str, Path], folder: Path) -> None:
+def _built(models: Mapping[str, Path]) -> None:
     """Engines, where a lane is installed that can build here; without one the demo goes on and says so."""
-    if not find_spec("torch"):
-        print("no PyTorch here: the demo runs the zoo's ready models, and exports and builds nothing")
-        return
     from vedette.export.build import build
 
     rows = []
     for name, path in models.items():
         print(f"building the engine of {name} …", flush=True)
         try:
-            _, built = build(path, folder / f"{name}.engine")
+            _, built = build(path, path.with_suffix(".engine"))
         except DeviceError as error:
             print(f"no engine is built: {error}")
             return
@@ -99,7 +100,7 @@ def _ran(
     from vedette.runtime.sinks.video import VideoSink
     from vedette.runtime.sources import SourceOptions, open_source
 
-    opened = [Model(models[name] if models[name].name else name, iou=0.6) for name in names]
+    opened = [Model(models[name], iou=0.6) for name in names]
     source = open_source(str(clip), SourceOptions(stream=video.stem, stride=stride))
     sources = {video.stem: source}
     records = []
