@@ -5,8 +5,10 @@ import errno
 import functools
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, NoReturn
 
 from vedette.runtime.errors import UsageError, VedetteError
@@ -17,6 +19,7 @@ VERBS = "vedette.commands"
 
 def main() -> None:
     """Run one verb and exit with its code."""
+    signal.signal(signal.SIGTERM, _terminated)
     arguments = sys.argv[1:] or ["--help"]
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -105,6 +108,10 @@ def _click_errors() -> type[Exception]:
 def _help_of(arguments: list[str]) -> str:
     verb = next((word for word in arguments if word in names(VERBS)), "")
     return f"vedette {verb} --help".replace("  ", " ")
+
+
+def _terminated(number: int, _: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _guarded(verb: Callable[..., int]) -> Callable[..., int]:

@@ -144,7 +144,7 @@ def test_a_broken_pipe_ends_quietly(place: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("after_s", [0.6, 1.2, 2.0])
+@pytest.mark.parametrize("after_s", [0.2, 0.6, 1.2, 2.0])
 def test_a_signal_at_any_moment_leaves_a_playable_video(
     place: Path, number: signal.Signals, after_s: float
 ) -> None:
