@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
@@ -25,6 +26,7 @@ def main() -> None:
     arguments = [argument for argument in arguments if argument != "--debug"]
     logging.basicConfig(level=logging.ERROR, format="warning: %(message)s")
     logging.getLogger("vedette").setLevel(logging.DEBUG if debug else logging.WARNING)
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # a stream that is closed, or a test's
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

@@ -29,7 +29,7 @@ def test_doctor_gives_every_line_a_status_and_every_fault_a_cure() -> None:
     findings = json.loads(told("doctor", "--json"))
     assert {finding["status"] for finding in findings} <= {"OK", "WARN", "FAIL"}
     assert all(finding["cure"] for finding in findings if finding["status"] != "OK")
-    assert {"python", "numpy", "cv2", "gpu", "zoo", "disk", "run onnxruntime"} <= {
+    assert {"python", "numpy", "cv2", "gpu", "zoo", "disk", "run onnxruntime", "kernels"} <= {
         f["check"] for f in findings
     }
     assert len(told("doctor").splitlines()) >= len(findings)

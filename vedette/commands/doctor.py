@@ -116,6 +116,27 @@ def _lanes() -> Iterator[Finding]:
             )
 
 
+def _kernels() -> Iterator[Finding]:
+    import warnings
+
+    from vedette.kernels import native
+    from vedette.kernels.fatbin import fatbin
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is missing is told below
+        built = bool(native.digest())
+        told = native.describe()
+    cure = "" if built else "install a C++ compiler (apt install g++) and pip install vedette again"
+    yield Finding("kernels", "OK" if built else "WARN", told, cure)
+    cuda = fatbin()
+    found = (
+        f"{len(cuda) / 1e6:.1f} MB of compiled kernels" if cuda else "not compiled: the GPU path cannot run"
+    )
+    yield Finding(
+        "cuda kernels", "OK" if cuda else "WARN", found, "" if cuda else "make fatbin, or install the wheel"
+    )
+
+
 def _export() -> Iterator[Finding]:
     yield _package(
         "torch", "torch", "WARN", "pip install 'vedette[export]' (only to export; running needs no PyTorch)"
@@ -157,5 +178,5 @@ def _disk() -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
-    _python, _packages, _backends, _gpu, _lanes, _export, _zoo, _video, _disk,
+    _python, _packages, _kernels, _backends, _gpu, _lanes, _export, _zoo, _video, _disk,
 )  # fmt: skip
