@@ -39,6 +39,7 @@ class People:
     xy: Array  # float32 [P, K, 2] model-input pixels; the centre of the first pixel at 0
     joint_scores: Array  # float32 [P, K]
     scores: Array  # float32 [P], on the decoder's own scale
+    skeleton: tuple[tuple[int, int], ...] = ()  # limbs to draw, as pairs of joints
 
 
 def named(outputs: Mapping[str, Array], manifest: Manifest, role: str) -> Array:

@@ -108,7 +108,7 @@ def _people(heatmaps: Array, pafs: Array, parameters: Parameters, conf: float) -
     )
     found = assemble(peaks, limbs, joints=joints, min_parts=parameters.min_parts, min_score=conf)
     xy = np.where(found.joint_scores[..., None] > 0, _pixels(found.xy, cell), np.float32(0))
-    return People(xy.astype(np.float32), found.joint_scores, found.scores)
+    return People(xy.astype(np.float32), found.joint_scores, found.scores, parameters.skeleton)
 
 
 def _pixels(cells: Array, cell: float) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vedette.runtime.decoders import People, parameters_of
+from vedette.runtime.decoders import People
 from vedette.runtime.frame import Array, Frame
 from vedette.runtime.manifest import Manifest
 from vedette.runtime.preprocess import Placement
@@ -39,7 +39,7 @@ def finish(decoded: People, frame: Frame, placement: Placement, manifest: Manife
         names=names_of(manifest, people) if manifest.labels else {0: "person"},
         boxes=boxes,
         keypoints=Keypoints(xy, conf),
-        skeleton=getattr(parameters_of(manifest), "skeleton", ()),
+        skeleton=decoded.skeleton,
     )
 
 

@@ -70,6 +70,7 @@ def test_people_below_conf_are_left_out() -> None:
     outputs = maps_of(PERSON[None])
     (people,) = found(outputs)
     assert people.scores[0] == pytest.approx((18 * 0.95 + 19 * 1.0) / 18, abs=0.1)
+    assert people.skeleton == COCO_18.skeleton
     assert len(found(outputs, conf=2.5)[0].scores) == 0
 
 

@@ -27,7 +27,13 @@ def finished(
     for row, person in enumerate(people):
         for joint, place in person.items():
             xy[row, joint], joint_scores[row, joint] = place, 0.5
-    return finish(People(xy, joint_scores, np.array(scores, np.float32)), FRAME, HALF, MANIFEST, config)
+    return finish(
+        People(xy, joint_scores, np.array(scores, np.float32), COCO_18.skeleton),
+        FRAME,
+        HALF,
+        MANIFEST,
+        config,
+    )
 
 
 def test_joints_move_by_the_centres_of_pixels() -> None:
