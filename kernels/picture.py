@@ -17,6 +17,7 @@ Size = tuple[int, int]  # (width, height)
 PixelFormat = Literal["bgr24", "rgb24", "yuv420p", "nv12"]
 Matrix = Literal["bt601", "bt709"]
 _COEFFICIENT = 2048  # cv2's one, in fixed point
+_DARKER = 0.49  # levels, of limited range
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,8 @@ def _freeze(*tables: Array) -> None:
 def yuv_coefficients(matrix: Matrix, full_range: bool) -> Array:  # noqa: FBT001
     """float32 [6] for bgr_from_yuv: luma offset and gain, then V to red, U to green, V to green, U to blue.
 
+    At limited range all values are _DARKER than the standards say: docs/decisions/0006.
+
     Source: ITU-R BT.601-7 2.5 and BT.709-6 item 3, the inverse of their matrices.
     """
     red, blue = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}[matrix]  # shares of luma
@@ -132,5 +135,5 @@ def yuv_coefficients(matrix: Matrix, full_range: bool) -> Array:  # noqa: FBT001
     luma, chroma = (1.0, 1.0) if full_range else (255 / 219, 255 / 224)
     v_red, u_blue = 2 * (1 - red), 2 * (1 - blue)
     v_green, u_green = -v_red * red / green, -u_blue * blue / green
-    table = [0 if full_range else 16, luma, *(chroma * c for c in (v_red, u_green, v_green, u_blue))]
+    table = [0 if full_range else 16 + _DARKER / luma, luma, *(chroma * c for c in (v_red, u_green, v_green, u_blue))]
     return np.array(table, np.float32)
