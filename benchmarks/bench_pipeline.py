@@ -48,7 +48,7 @@ def measured(name: str, frames: int) -> dict[str, float]:
     pictures = [Frame((rng.integers(0, 256, (SIZE[1], SIZE[0], 3), np.uint8),)) for _ in range(4)]
     spec = model.manifest.inputs[0]
     width, height = place(SIZE, target_size(spec, None), spec.resize).input_size
-    runner, engine = model.runner(), model.runner().engine
+    runner, engine = model.runner(), model.engine
     feeds = {spec.name: rng.random((1, 3, height, width), np.float32)}
     candidates: dict[str, Callable[[int], object]] = {
         "runner": lambda index: runner.submit([pictures[index % 4]]).results(),

@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from vedette.kernels.device import CudaError, device
 from vedette.runtime.backends._driver import why_no_driver
 from vedette.runtime.backends.tensorrt_ import LANES
 from vedette.runtime.errors import DeviceError, ModelError, UsageError
@@ -45,17 +46,26 @@ def engine_from_onnx(model: bytes, card: Manifest, *, lane: str = "auto", target
     if not parser.parse(model):
         raise _refused(card, name, [str(parser.get_error(index)) for index in range(parser.num_errors)])
     config = builder.create_builder_config()
-    _add_profile(builder, config, card)
+    _add_profile(trt, builder, config, card)
     _set_target(trt, config, name, target)
     plan = builder.build_serialized_network(network, config)
     if messages.interrupted:
         raise KeyboardInterrupt
     if plan is None:
         raise _refused(card, name, messages.errors)
-    layers = str(network.num_layers)
-    return Built(
-        bytes(plan), {"lane": name, "version": trt.__version__, "target": target or "any", "layers": layers}
-    )
+    facts = {"lane": name, "version": trt.__version__, "target": target or "any"}
+    return Built(bytes(plan), facts | {"layers": str(network.num_layers)} | _built_on())
+
+
+def _built_on() -> dict[str, str]:
+    """The GPU of this machine, if there is one: an engine that another refuses says where it came from."""
+    if why_no_driver():
+        return {}
+    try:
+        gpu = device()
+    except CudaError:  # its kernels cannot run, which building does not need
+        return {}
+    return {"compute_capability": ".".join(map(str, gpu.capability)), "driver": str(gpu.driver)}
 
 
 def choose_lane(lane: str) -> str:
@@ -91,7 +101,7 @@ def _network_flags(trt: Any) -> int:
     return 1 << int(flags.STRONGLY_TYPED) if hasattr(flags, "STRONGLY_TYPED") else 0
 
 
-def _add_profile(builder: Any, config: Any, card: Manifest) -> None:
+def _add_profile(trt: Any, builder: Any, config: Any, card: Manifest) -> None:
     dynamic = [spec for spec in card.inputs if -1 in spec.shape]
     if not dynamic:
         return
@@ -99,6 +109,9 @@ def _add_profile(builder: Any, config: Any, card: Manifest) -> None:
     for spec in dynamic:
         profile.set_shape(spec.name, *spec.bounds())
     config.add_optimization_profile(profile)
+    sharing = getattr(getattr(trt, "PreviewFeature", None), "PROFILE_SHARING_0806", None)
+    if sharing is not None:  # 8.6, where it is a choice; a running engine has several contexts
+        config.set_preview_feature(sharing, True)
 
 
 def _set_target(trt: Any, config: Any, lane: str, target: str) -> None:

@@ -2,7 +2,8 @@
 // in      plan struct Plan, images struct Image [B]: in device memory, so a captured graph follows new values
 //         first float32 [B, first_stride], second float32 [B, second_stride], priors: as box_layouts.py has them; null if unused
 // out     boxes float32 [B, capacity, 4] xyxy, scores float32 [B, capacity], class_ids and anchors int32 [B, capacity]: by
-//         rising anchor, then class, whatever the scheduling; counts int32 [B], which may exceed capacity: the rest is lost
+//         rising anchor, then class, whatever the scheduling; counts int32 [B], which may exceed capacity: the rest is lost.
+//         With before int32 [B], of a network's level before this one, they follow its candidates and are counted with them
 // work    found int32 [B, anchors], found_scores float32 [B, anchors], groups int32 [B, ceil(anchors / 32)]; reads the class
 //         values once, and once more those of anchors with candidates where every class counts (multi_label)
 // launch  decode_find   grid (ceil(anchors / 32), B), block 256
@@ -193,9 +194,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) decode_find(
 extern "C" __global__ void __launch_bounds__(THREADS, 4) decode_write(
     const Plan* __restrict__ plan, const Image* __restrict__ images, const float* __restrict__ first, int64_t first_stride,
     const float* __restrict__ second, int64_t second_stride, const float* __restrict__ priors, int multi_label,
-    const int* __restrict__ found, const float* __restrict__ found_scores, const int* __restrict__ groups, int capacity,
-    float4* __restrict__ boxes, float* __restrict__ scores, int* __restrict__ class_ids, int* __restrict__ anchor_ids,
-    int* __restrict__ counts) {
+    const int* __restrict__ found, const float* __restrict__ found_scores, const int* __restrict__ groups,
+    const int* __restrict__ before, int capacity, float4* __restrict__ boxes, float* __restrict__ scores, int* __restrict__ class_ids,
+    int* __restrict__ anchor_ids, int* __restrict__ counts) {
     const Plan& p = *plan;
     const int image = blockIdx.y, anchor = blockIdx.x * THREADS + threadIdx.x, lane = anchor % WARP, group = anchor / WARP;
     const int anchors = (int)p.anchors, last = max(anchors - 1, 0) / WARP;
@@ -204,16 +205,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) decode_write(
     if (!__ballot_sync(FULL_WARP, result > 0) && group != last) return;
 
     const int hits = multi_label ? result : result > 0;
-    int before = 0;
-    for (int g = lane; g < group; g += WARP) before += groups[(size_t)image * (last + 1) + g];
-    before = warp_sum(before);
+    int earlier = 0;
+    for (int g = lane; g < group; g += WARP) earlier += groups[(size_t)image * (last + 1) + g];
+    earlier = warp_sum(earlier) + (before ? before[image] : 0);
     int through = hits;  // of this lane and those below it
     for (int by = 1; by < WARP; by *= 2) {
         const int below = __shfl_up_sync(FULL_WARP, through, by);
         if (lane >= by) through += below;
     }
-    int place = before + through - hits;
-    if (group == last && lane == WARP - 1) counts[image] = before + through;
+    int place = earlier + through - hits;
+    if (group == last && lane == WARP - 1) counts[image] = earlier + through;
     if (hits == 0) return;
 
     const Image map = images[image];

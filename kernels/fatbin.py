@@ -9,6 +9,7 @@ import ctypes
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -90,8 +91,8 @@ def build(kernels: Path, out: Path) -> None:
     Raises:
         BuildError: a compiler is missing or of another version, or refuses the sources.
     """
-    nvrtc, nvcc = _Nvrtc(), _nvcc()
-    unit, headers = _unit(kernels), {path.name: path.read_text() for path in _sources(kernels)} | _C_HEADERS
+    nvrtc, nvcc = _packaged_nvrtc(), _nvcc()
+    unit, headers = _unit(kernels), _headers(kernels)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(3) as pool:
         later = {sm: pool.submit(_compile_with_nvcc, nvcc, unit, kernels, sm, Path(folder)) for sm in NVCC_SM}
         made = {sm: nvrtc.compile(unit, headers, sm) for sm in NVRTC_SM}
@@ -110,6 +111,31 @@ def build(kernels: Path, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(content)
     out.with_name(out.name + ".json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def compiled_here(sm: int) -> bytes:
+    """A cubin by this machine's own compiler, for a GPU or driver that refuses the fatbin; kept in the user's cache.
+
+    Raises:
+        BuildError: there is no compiler, or it refuses.
+    """
+    kernels = Path(str(files("vedette").joinpath("kernels")))
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    kept = root / "vedette" / "kernels" / f"{digest(kernels)[:20]}-sm_{sm}.cubin"
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+            made = Path(folder) / "made.cubin"
+            made.write_bytes(_compiled(kernels, sm, Path(folder)))
+            made.replace(kept)
+    return kept.read_bytes()
+
+
+def _compiled(kernels: Path, sm: int, folder: Path) -> bytes:
+    nvcc, unit = shutil.which("nvcc"), _unit(kernels)
+    if nvcc:
+        return _compile_with_nvcc(nvcc, unit, kernels, sm, folder)[0]
+    return _local_nvrtc().compile(unit, _headers(kernels), sm)[0]
 
 
 def parse_ptxas(log: str) -> list[Usage]:
@@ -146,6 +172,11 @@ def _sources(kernels: Path) -> list[Path]:
     return sorted(path for pattern in ("*.cu", "*.cuh", "*.h") for path in kernels.glob(pattern))
 
 
+def _headers(kernels: Path) -> dict[str, str]:
+    """For NVRTC: everything that may be included."""
+    return {path.name: path.read_text() for path in _sources(kernels)} | _C_HEADERS
+
+
 def _unit(kernels: Path) -> str:
     """All files as one, each in its own namespace, so that each may name its constants as it likes."""
     stems = sorted(path.stem for path in kernels.glob("*.cu"))
@@ -154,25 +185,17 @@ def _unit(kernels: Path) -> str:
 
 
 class _Nvrtc:
-    """NVRTC of the wheel nvidia-cuda-nvrtc-cu12."""
+    """NVRTC's C interface."""
 
-    def __init__(self) -> None:
-        cure = f"cure: pip install 'nvidia-cuda-nvrtc-cu12=={NVRTC_VERSION[0]}.{NVRTC_VERSION[1]}.*'"
-        try:
-            spec = importlib.util.find_spec("nvidia.cuda_nvrtc")
-        except ModuleNotFoundError:
-            spec = None
-        folders = spec.submodule_search_locations if spec else None
-        libraries = sorted(Path(folders[0]).glob("lib/libnvrtc.so.*")) if folders else []
-        if not libraries:
-            raise BuildError(f"no NVRTC; {cure}")
-        self._library = ctypes.CDLL(str(libraries[0]))
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Of CUDA."""
         major, minor = ctypes.c_int(), ctypes.c_int()
         self._library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
-        if (major.value, minor.value) != NVRTC_VERSION:
-            raise BuildError(
-                f"NVRTC is {major.value}.{minor.value}; drivers of CUDA 12.6 refuse that; {cure}"
-            )
+        return major.value, minor.value
 
     def compile(self, unit: str, headers: dict[str, str], sm: int) -> tuple[bytes, str]:
         """The cubin and what ptxas printed."""
@@ -212,6 +235,34 @@ class _Nvrtc:
 
 def _strings(texts: Sequence[str]) -> "ctypes.Array[ctypes.c_char_p]":
     return (ctypes.c_char_p * len(texts))(*(text.encode() for text in texts))
+
+
+def _packaged_nvrtc() -> _Nvrtc:
+    """That of the wheel nvidia-cuda-nvrtc-cu12."""
+    cure = f"cure: pip install 'nvidia-cuda-nvrtc-cu12=={NVRTC_VERSION[0]}.{NVRTC_VERSION[1]}.*'"
+    try:
+        spec = importlib.util.find_spec("nvidia.cuda_nvrtc")
+    except ModuleNotFoundError:
+        spec = None
+    folders = spec.submodule_search_locations if spec else None
+    libraries = sorted(Path(folders[0]).glob("lib/libnvrtc.so.*")) if folders else []
+    if not libraries:
+        raise BuildError(f"no NVRTC; {cure}")
+    nvrtc = _Nvrtc(ctypes.CDLL(str(libraries[0])))
+    if nvrtc.version != NVRTC_VERSION:
+        found = ".".join(map(str, nvrtc.version))
+        raise BuildError(f"NVRTC is {found}; drivers of CUDA 12.6 refuse that; {cure}")
+    return nvrtc
+
+
+def _local_nvrtc() -> _Nvrtc:
+    """That of this machine's toolkit."""
+    for name in ("libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12"):
+        try:
+            return _Nvrtc(ctypes.CDLL(name))
+        except OSError:
+            continue
+    raise BuildError("there is neither nvcc nor libnvrtc here")
 
 
 def _nvcc() -> str:

@@ -1,11 +1,13 @@
-// nms.cu: which boxes stay, for candidates in any order. Four kernels: keys, rank (the sort), mask and reduce.
+// nms.cu: which boxes stay, for candidates in any order. Five kernels: keys, rank (the sort), mask, reduce and take.
 // Grids are sized by what may come, and blocks without work return, so a graph is captured once and replayed.
 // in      boxes float32 [B, capacity, 4] xyxy, 16-byte aligned; or, rotated, [B, capacity, 5] cxcywhr
 //         scores float32 [B, capacity]
 //         class_ids int32 [B, capacity], or null: all boxes are of one class
+//         allowed uint8 [classes] by class id, 0 for what is as if it were not there; or null: all classes are
 //         counts int32 [B]: candidates of each image; more than `capacity` counts as `capacity`
 // out     kept int32 [B, max_det]: indices of candidates by falling score, ties to the lower index, then -1
 //         kept_counts int32 [B]
+//         from take: taken_boxes float32 [B, max_det, 4], taken_scores, taken_class_ids [B, max_det], of what is kept
 // work    keys uint64 [B, capacity], order int32 [B, capacity], mask uint64 [B, rows, 32] with
 //         rows = 2048 + 64 ceil(min(max_det, capacity) / 64); n^2 comparisons of keys to sort, at most n * 2048 / 2 IoUs
 //         among a chunk of 2048 and n * max_det with what was kept before it; rotated: gaussians float64 [B, capacity, 5]
@@ -15,6 +17,7 @@
 //         nms_mask    grid (t, t + ceil(min(max_det, first) / 64), B), block 64
 //         nms_reduce  grid B, block 256
 //         rotated: nms_keys_rotated and nms_mask_rotated in the same places
+//         nms_take    grid (ceil(max_det / 256), B), block 256
 // limits  exact for any capacity below 2^24 and any count; max_det >= 1; nothing is dropped silently. The sort is quadratic:
 //         meant for up to some 30,000 candidates an image. Rotated is in float64, which small GPUs do at 1/64 of the speed
 // ref     nms_reference(), nms_rotated_reference() in nms.py      source  first principles
@@ -48,6 +51,10 @@ __device__ __forceinline__ Gaussian gaussian(const float* cxcywhr) {
     return {cxcywhr[0], cxcywhr[1], along * c * c + across * s * s, along * s * s + across * c * c, (along - across) * c * s};
 }
 
+__device__ __forceinline__ bool chosen(const int* class_ids, const uint8_t* allowed, int classes, size_t at) {
+    return !allowed || ((unsigned)class_ids[at] < (unsigned)classes && allowed[class_ids[at]]);
+}
+
 __device__ __forceinline__ int candidates(const int* counts, int capacity) { return min(counts[blockIdx.y], capacity); }
 
 // Unique: the score, then the index.
@@ -62,24 +69,27 @@ __device__ __forceinline__ void empty_output(int i, int max_det, int* kept, int*
 
 // Keys to sort by. Also empties the output.
 extern "C" __global__ void __launch_bounds__(THREADS) nms_keys(
-    const float4* __restrict__ boxes, const float* __restrict__ scores, const int* __restrict__ counts, int capacity, int max_det,
+    const float4* __restrict__ boxes, const float* __restrict__ scores, const int* __restrict__ class_ids,
+    const uint8_t* __restrict__ allowed, int classes, const int* __restrict__ counts, int capacity, int max_det,
     Bits* __restrict__ keys, int* __restrict__ kept, int* __restrict__ kept_counts) {
     const int i = blockIdx.x * THREADS + threadIdx.x;
     const size_t at = (size_t)blockIdx.y * capacity + i;
-    if (i < candidates(counts, capacity)) keys[at] = key(all_finite(boxes[at]), scores[at], i);
+    const bool usable = i < candidates(counts, capacity) && all_finite(boxes[at]) && chosen(class_ids, allowed, classes, at);
+    if (i < candidates(counts, capacity)) keys[at] = key(usable, scores[at], i);
     empty_output(i, max_det, kept, kept_counts);
 }
 
 // The same, and what the overlap of rotated boxes is computed from.
 extern "C" __global__ void __launch_bounds__(THREADS) nms_keys_rotated(
-    const float* __restrict__ boxes, const float* __restrict__ scores, const int* __restrict__ counts, int capacity, int max_det,
+    const float* __restrict__ boxes, const float* __restrict__ scores, const int* __restrict__ class_ids,
+    const uint8_t* __restrict__ allowed, int classes, const int* __restrict__ counts, int capacity, int max_det,
     Bits* __restrict__ keys, int* __restrict__ kept, int* __restrict__ kept_counts, Gaussian* __restrict__ gaussians) {
     const int i = blockIdx.x * THREADS + threadIdx.x;
     const size_t at = (size_t)blockIdx.y * capacity + i;
     if (i < candidates(counts, capacity)) {
         const Gaussian g = gaussian(boxes + 5 * at);
         gaussians[at] = g;
-        keys[at] = key(all_finite(g), scores[at], i);
+        keys[at] = key(all_finite(g) && chosen(class_ids, allowed, classes, at), scores[at], i);
     }
     empty_output(i, max_det, kept, kept_counts);
 }
@@ -238,4 +248,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) nms_reduce(
         __syncthreads();
     }
     if (threadIdx.x == 0) kept_counts[image] = count;
+}
+
+// What is kept, side by side: all that need leave the device.
+extern "C" __global__ void __launch_bounds__(THREADS) nms_take(
+    const float4* __restrict__ boxes, const float* __restrict__ scores, const int* __restrict__ class_ids,
+    const int* __restrict__ kept, const int* __restrict__ kept_counts, int capacity, int max_det, float4* __restrict__ taken_boxes,
+    float* __restrict__ taken_scores, int* __restrict__ taken_class_ids) {
+    const int i = blockIdx.x * THREADS + threadIdx.x;
+    if (i >= kept_counts[blockIdx.y]) return;
+    const size_t to = (size_t)blockIdx.y * max_det + i, from = (size_t)blockIdx.y * capacity + kept[to];
+    taken_boxes[to] = boxes[from], taken_scores[to] = scores[from], taken_class_ids[to] = class_ids[from];
 }

@@ -135,5 +135,9 @@ def yuv_coefficients(matrix: Matrix, full_range: bool) -> Array:  # noqa: FBT001
     luma, chroma = (1.0, 1.0) if full_range else (255 / 219, 255 / 224)
     v_red, u_blue = 2 * (1 - red), 2 * (1 - blue)
     v_green, u_green = -v_red * red / green, -u_blue * blue / green
-    table = [0 if full_range else 16 + _DARKER / luma, luma, *(chroma * c for c in (v_red, u_green, v_green, u_blue))]
+    table = [
+        0 if full_range else 16 + _DARKER / luma,
+        luma,
+        *(chroma * c for c in (v_red, u_green, v_green, u_blue)),
+    ]
     return np.array(table, np.float32)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from vedette.kernels.device import Device
+from vedette.kernels.launches import Fields
 from vedette.runtime.errors import DeviceError, ModelError, UsageError
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import Manifest
@@ -36,6 +38,7 @@ class Engine(Protocol):
     backend: str  # what runs it, in words: "onnxruntime 1.32 on CPU, 2 threads"
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    on_device: "OnDevice | None"  # its other side, for a CudaRunner; None: it takes host arrays only
 
     def buffers(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
         """Input arrays of these shapes to write into, the same ones again for the same shapes."""
@@ -50,6 +53,39 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free it; calling it again is an error."""
+
+
+class Session(Protocol):
+    """A graph for inputs of fixed shapes, on the device thread."""
+
+    outputs: Fields  # of these inputs
+
+    def bind(self, at: Mapping[str, int]) -> None:
+        """Say where inputs and outputs are, once, before the first run."""
+
+    def enqueue(self) -> None:
+        """Begin to run on the device's stream.
+
+        Raises:
+            DeviceError: it does not begin.
+        """
+
+    def close(self) -> None:
+        """Free it."""
+
+
+class OnDevice(Protocol):
+    """An engine as device memory in, device memory out. `session` belongs to the device thread."""
+
+    device: Device
+    capturable: bool  # whether a run may be part of a CUDA graph
+
+    def session(self, shapes: Mapping[str, tuple[int, ...]]) -> Session:
+        """For inputs of these shapes.
+
+        Raises:
+            ModelError: the graph refuses them, or the size of an output depends on their values.
+        """
 
 
 def open_engine(

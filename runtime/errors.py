@@ -9,7 +9,11 @@ VedetteError            1   our own fault
 └── DiskError           6   an output that cannot be written
 """
 
+import contextlib
 import re
+from collections.abc import Iterator
+
+from vedette.kernels.device import CudaError
 
 
 class VedetteError(Exception):
@@ -51,6 +55,15 @@ class DeviceError(VedetteError):
     """A GPU, driver or device library that is missing or failed."""
 
     exit_code = 5
+
+
+@contextlib.contextmanager
+def device_errors() -> Iterator[None]:
+    """What the device layer of the kernels raises, as a DeviceError."""
+    try:
+        yield
+    except CudaError as error:
+        raise DeviceError(error.what, why=error.why, cure=error.cure) from None
 
 
 class DiskError(VedetteError):

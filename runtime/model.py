@@ -24,7 +24,7 @@ from vedette.runtime.frame import Array, Frame
 from vedette.runtime.pipeline import Pipeline
 from vedette.runtime.preprocess import Size
 from vedette.runtime.results import Result
-from vedette.runtime.runner import HostRunner
+from vedette.runtime.runner import Recipe, Runner, runner_of
 from vedette.runtime.sources import Source, SourceOptions, open_source
 from vedette.runtime.tasks import Config
 
@@ -58,8 +58,9 @@ class Model:
         self._config = _configured(Config(), options, self.names)
         self._imgsz = _sized(imgsz)
         self._closed = False
-        self._engine = open_engine(path, self.manifest, data, backend=backend)
-        self.backend = self._engine.backend
+        self._runners: dict[Config, Runner] = {}
+        self.engine = open_engine(path, self.manifest, data, backend=backend)
+        self.backend = self.engine.backend
         self.runner()  # a wrong size or option is told now, not at the first frame
 
     @property
@@ -67,15 +68,17 @@ class Model:
         """Class names by id."""
         return dict(enumerate(self.manifest.labels))
 
-    def runner(self, **options: Any) -> HostRunner:
+    def runner(self, **options: Any) -> Runner:
         """A Runner over this model's engine, for a Pipeline of your own."""
         if self._closed:
             raise UsageError(
                 f"{self.manifest.name} is closed", why="close() has freed its engine", cure="open it again"
             )
-        return HostRunner(
-            self.manifest, self._engine, _configured(self._config, options, self.names), imgsz=self._imgsz
-        )
+        config = _configured(self._config, options, self.names)
+        if config not in self._runners:
+            recipe = Recipe(self.manifest, config, imgsz=self._imgsz)
+            self._runners[config] = runner_of(recipe, self.engine)
+        return self._runners[config]
 
     def __call__(
         self,
@@ -114,7 +117,9 @@ class Model:
         """Free the engine; the second time does nothing."""
         if not self._closed:
             self._closed = True
-            self._engine.close()
+            for runner in self._runners.values():
+                runner.close()
+            self.engine.close()
 
 
 def _configured(config: Config, options: dict[str, Any], names: Mapping[int, str]) -> Config:

@@ -7,6 +7,7 @@ runs every model on it and hands each frame with its results to every sink. Next
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -15,13 +16,15 @@ from vedette.runtime.errors import SourceError
 from vedette.runtime.frame import Frame
 from vedette.runtime.inbox import Inbox
 from vedette.runtime.results import Result
-from vedette.runtime.runner import Runner
+from vedette.runtime.runner import Pending, Runner
 from vedette.runtime.sinks import Sink
 from vedette.runtime.sources import END, TIMEOUT, Source
 
 log = logging.getLogger(__name__)
 Policy = Literal["latest", "all"]
 Step = tuple[Frame, list[Result]]
+Waiting = tuple[Frame, int]  # and how many of its stream were dropped before it
+Begun = tuple[Sequence[Waiting], list[Pending]]
 
 
 @dataclass(slots=True)
@@ -69,28 +72,33 @@ class Pipeline:
 
     def _steps(self, inbox: Inbox) -> Iterator[Step]:
         lived = False
-        while not self.stop.is_set() and not inbox.exhausted:
-            for step in self._batches(inbox.take(timeout_s=0.1)):
-                lived = True
-                for sink in self.sinks:
-                    sink.write(*step)
-                yield step
+        for step in self._inferred(inbox):
+            lived = True
+            for sink in self.sinks:
+                sink.write(*step)
+            yield step
         if not lived and self.failures and not self.stop.is_set():
             raise next(iter(self.failures.values()))
 
-    def _batches(self, waiting: Sequence[tuple[Frame, int]]) -> Iterator[Step]:
-        size = max(1, min((runner.max_batch for runner in self.runners), default=len(waiting)))
-        for start in range(0, len(waiting), size):
-            if self.stop.is_set():
-                return
-            yield from self._infer(waiting[start : start + size])
+    def _inferred(self, inbox: Inbox) -> Iterator[Step]:
+        """Where the runners allow it, a batch begins before the one before it is waited for."""
+        ahead = min((runner.in_flight for runner in self.runners), default=1)
+        begun: deque[Begun] = deque()
+        while not self.stop.is_set() and (begun or not inbox.exhausted):
+            waiting = inbox.take(timeout_s=0.0 if begun else 0.1)
+            for batch in self._batches(waiting):
+                frames = [frame for frame, _ in batch]
+                begun.append((batch, [runner.submit(frames) for runner in self.runners]))
+                if len(begun) == ahead:
+                    yield from _finished(*begun.popleft())
+                if self.stop.is_set():
+                    return
+            if begun and not waiting:
+                yield from _finished(*begun.popleft())
 
-    def _infer(self, batch: Sequence[tuple[Frame, int]]) -> Iterator[Step]:
-        frames = [frame for frame, _ in batch]
-        pending = [runner.submit(frames) for runner in self.runners]
-        by_model = [work.results() for work in pending]
-        for index, (frame, dropped) in enumerate(batch):
-            yield frame, [replace(results[index], dropped=dropped) for results in by_model]
+    def _batches(self, waiting: Sequence[Waiting]) -> Iterator[Sequence[Waiting]]:
+        size = max(1, min((runner.max_batch for runner in self.runners), default=len(waiting)))
+        return (waiting[start : start + size] for start in range(0, len(waiting), size))
 
     def _read(self, name: str, source: Source, inbox: Inbox) -> None:
         """A reader thread: the only one that touches this source."""
@@ -143,3 +151,9 @@ class Pipeline:
                 errors.append(error)
         if errors:
             raise errors[0]
+
+
+def _finished(batch: Sequence[Waiting], pending: Sequence[Pending]) -> Iterator[Step]:
+    by_model = [work.results() for work in pending]
+    for index, (frame, dropped) in enumerate(batch):
+        yield frame, [replace(results[index], dropped=dropped) for results in by_model]

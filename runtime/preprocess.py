@@ -110,12 +110,12 @@ def fill_frame(chw: Array, frame: Frame, spec: Input, placement: Placement) -> N
     Values are those of cv2.resize, bit for bit: it is what the networks were trained with, and no slower here than
     the exact bilinear values, which differ from it by up to one level of 255.
     """
-    letterbox(chw, frame.planes, _layout(spec, placement), frame.picture, exact_cv2=True)
+    letterbox(chw, frame.planes, layout_of(spec, placement), frame.picture, exact_cv2=True)
 
 
 @lru_cache(maxsize=64)
-def _layout(spec: Input, placement: Placement) -> Layout:
-    """The same line in other words, pixel * gain + bias, in float32."""
+def layout_of(spec: Input, placement: Placement) -> Layout:
+    """Placement and normalisation as the kernel takes them: pixel * gain + bias, in float32."""
     std = np.broadcast_to(np.array(spec.std, np.float32), 3)
     gain, shift = spec.scale / std, np.broadcast_to(np.array(spec.mean, np.float32), 3) / std
     return Layout(

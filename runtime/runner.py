@@ -3,14 +3,15 @@
 In: Frames of any size and stream.  Out: one Result a frame, in order.  Next: engine.py, preprocess.py, decoders/, tasks/.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from vedette.runtime.decoders import parameters_of
 from vedette.runtime.engine import Engine
 from vedette.runtime.errors import ModelError, VedetteError
 from vedette.runtime.frame import Array, Frame
-from vedette.runtime.manifest import Manifest
+from vedette.runtime.manifest import Input, Manifest
 from vedette.runtime.plugins import load
 from vedette.runtime.preprocess import Placement, Size, fill_frame, place, target_size
 from vedette.runtime.results import Result, no_boxes
@@ -35,12 +36,13 @@ class Runner(Protocol):
 
     name: str
     max_batch: int
+    in_flight: int  # how many batches may be submitted before the first one's results are asked for
 
     def submit(self, frames: Sequence[Frame]) -> Pending:
         """Begin work on some frames; at most max_batch of them."""
 
     def close(self) -> None:
-        """Free the engine."""
+        """Free what it has; not the engine, which is its giver's."""
 
 
 class Done:
@@ -50,106 +52,144 @@ class Done:
         self.results = work
 
 
+class Recipe:
+    """What a Runner knows of its model: where pictures go in its input, and what its outputs mean."""
+
+    def __init__(self, manifest: Manifest, config: Config = Config(), *, imgsz: Size | None = None) -> None:
+        self.manifest, self.config, self.input = manifest, config, _picture_input(manifest)
+        self.task: Any = load("vedette.runtime.tasks", manifest.task)
+        self.family: Any = load("vedette.runtime.decoders", manifest.decoder.family)
+        self.parameters = parameters_of(manifest)
+        self.conf: float = self.task.DEFAULT_CONF if config.conf is None else config.conf
+        self.max_batch = self.input.bounds()[2][0]
+        self._target = target_size(self.input, imgsz)
+
+    def batches(self, frames: Sequence[Frame]) -> list[tuple[list[int], list[Placement]]]:
+        """Frames by the input size that they need: their indices, and where they go."""
+        placements = [place(frame.size, self._target, self.input.resize) for frame in frames]
+        return [
+            (chosen, [placements[index] for index in chosen])
+            for size in dict.fromkeys(placement.input_size for placement in placements)
+            for chosen in [[i for i, placement in enumerate(placements) if placement.input_size == size]]
+        ]
+
+    def check(self, shapes: Mapping[str, tuple[int, ...]], batch: int) -> None:
+        """Output shapes are what the manifest promises: decoders rely on it.
+
+        Raises:
+            ModelError: they are not.
+        """
+        for spec in self.manifest.outputs:
+            found = shapes[spec.name]
+            if len(found) != len(spec.shape) or any(
+                side not in (-1, got) for side, got in zip((batch, *spec.shape[1:]), found, strict=True)
+            ):
+                raise ModelError(
+                    f"output {spec.name} of {self.manifest.name} has the shape {list(found)}",
+                    why=f"its manifest says {list(spec.shape)}, for a batch of {batch}",
+                    cure="export the model again",
+                )
+
+    def finish(
+        self, outputs: Mapping[str, Array], frames: Sequence[Frame], placements: Sequence[Placement]
+    ) -> list[Result]:
+        """Decode, and make of it what the task means.
+
+        Raises:
+            ModelError: the outputs cannot be read so.
+        """
+        size = placements[0].input_size
+        with self.readable():
+            decoded = self.family.decode(outputs, self.manifest, self.parameters, self.conf, input_size=size)
+            return [
+                self.task.finish(found, frame, placement, self.manifest, self.config)
+                for found, frame, placement in zip(decoded, frames, placements, strict=True)
+            ]
+
+    @contextmanager
+    def readable(self) -> Iterator[None]:
+        """A manifest that is well-formed may still mean another network: any fault in reading is told as that."""
+        try:
+            yield
+        except VedetteError:
+            raise
+        except Exception as error:
+            family, task = self.manifest.decoder.family, self.manifest.task
+            raise ModelError(
+                f"the outputs of {self.manifest.name} cannot be read as {family} and {task}",
+                why=f"{type(error).__name__}: {error}",
+                cure="export the model again, or adopt it with the right family and task",
+            ) from error
+
+
+def _picture_input(manifest: Manifest) -> Input:
+    """The one input, which a picture fills."""
+    if len(manifest.inputs) != 1:
+        raise ModelError(
+            f"{manifest.name} has {len(manifest.inputs)} inputs", why="a picture fills exactly one"
+        )
+    spec = manifest.inputs[0]
+    if len(spec.shape) != 4 or spec.shape[1] != 3 or spec.pixel_format not in {"bgr", "rgb"}:
+        raise ModelError(
+            f"{manifest.name} does not take pictures",
+            why=f"its input is {list(spec.shape)}, {spec.pixel_format}; a picture is [N, 3, H, W], bgr or rgb",
+            cure="export it with a card that says so",
+        )
+    return spec
+
+
 class HostRunner:
     """Preprocess, engine and decode in turn, on host arrays."""
 
-    def __init__(
-        self, manifest: Manifest, engine: Engine, config: Config = Config(), *, imgsz: Size | None = None
-    ) -> None:
-        if len(manifest.inputs) != 1:
-            raise ModelError(
-                f"{manifest.name} has {len(manifest.inputs)} inputs", why="a picture fills exactly one"
-            )
-        self.name, self.manifest, self.engine = manifest.name, manifest, engine
-        self._input = manifest.inputs[0]
-        if (
-            len(self._input.shape) != 4
-            or self._input.shape[1] != 3
-            or self._input.pixel_format not in {"bgr", "rgb"}
-        ):
-            raise ModelError(
-                f"{manifest.name} does not take pictures",
-                why=f"its input is {list(self._input.shape)}, {self._input.pixel_format}; a picture is [N, 3, H, W], bgr or rgb",
-                cure="export it with a card that says so",
-            )
-        self._config = config
-        self._target = target_size(self._input, imgsz)
-        self._task: Any = load("vedette.runtime.tasks", manifest.task)
-        self._family: Any = load("vedette.runtime.decoders", manifest.decoder.family)
-        self._parameters = parameters_of(manifest)
-        self._conf = self._task.DEFAULT_CONF if config.conf is None else config.conf
-        self.max_batch = self._input.bounds()[2][0]
+    in_flight = 1
+
+    def __init__(self, recipe: Recipe, engine: Engine) -> None:
+        self.name, self.max_batch = recipe.manifest.name, recipe.max_batch
+        self._recipe, self._engine = recipe, engine
 
     def submit(self, frames: Sequence[Frame]) -> Pending:
         """The work is done when the results are asked for."""
         return Done(lambda: self._run(frames))
 
     def close(self) -> None:
-        self.engine.close()
+        """There is nothing to free."""
 
     def _run(self, frames: Sequence[Frame]) -> list[Result]:
         """Frames that need other input shapes run in batches of their own."""
-        placements = [place(frame.size, self._target, self._input.resize) for frame in frames]
         results: dict[int, Result] = {}
-        for shape in dict.fromkeys(placement.input_size for placement in placements):
-            chosen = [index for index, placement in enumerate(placements) if placement.input_size == shape]
-            batch = self._batch([frames[i] for i in chosen], [placements[i] for i in chosen])
+        for chosen, placements in self._recipe.batches(frames):
+            batch = self._batch([frames[i] for i in chosen], placements)
             results.update(zip(chosen, batch, strict=True))
         return [results[index] for index in range(len(frames))]
 
     def _batch(self, frames: Sequence[Frame], placements: Sequence[Placement]) -> list[Result]:
-        watch = Stopwatch()
+        watch, spec = Stopwatch(), self._recipe.input
         width, height = placements[0].input_size
         with watch("preprocess"):
-            feeds = self.engine.buffers({self._input.name: (len(frames), 3, height, width)})
-            for chw, frame, placement in zip(feeds[self._input.name], frames, placements, strict=True):
-                fill_frame(chw, frame, self._input, placement)
+            feeds = self._engine.buffers({spec.name: (len(frames), 3, height, width)})
+            for chw, frame, placement in zip(feeds[spec.name], frames, placements, strict=True):
+                fill_frame(chw, frame, spec, placement)
         with watch("inference"):
-            outputs = self.engine(feeds)
-            self._check(outputs, len(frames))
+            outputs = self._engine(feeds)
+            self._recipe.check({name: array.shape for name, array in outputs.items()}, len(frames))
         with watch("decode"):
-            finished = self._finish(outputs, frames, placements)
-        each = {stage: value / len(frames) for stage, value in watch.ms.items()}
-        return [result.timed(each) for result in finished]
+            finished = self._recipe.finish(outputs, frames, placements)
+        return [result.timed(watch.each(len(frames))) for result in finished]
 
-    def _check(self, outputs: Mapping[str, Array], batch: int) -> None:
-        """Shapes are what the manifest promises: decoders rely on it."""
-        for spec in self.manifest.outputs:
-            found = outputs[spec.name].shape
-            if len(found) != len(spec.shape) or any(
-                side not in (-1, got) for side, got in zip((batch, *spec.shape[1:]), found, strict=True)
-            ):
-                raise ModelError(
-                    f"output {spec.name} of {self.name} has the shape {list(found)}",
-                    why=f"its manifest says {list(spec.shape)}, for a batch of {batch}",
-                    cure="export the model again",
-                )
 
-    def _finish(
-        self, outputs: Mapping[str, Array], frames: Sequence[Frame], placements: Sequence[Placement]
-    ) -> list[Result]:
-        try:
-            decoded = self._family.decode(
-                outputs, self.manifest, self._parameters, self._conf, input_size=placements[0].input_size
-            )
-            return [
-                self._task.finish(found, frame, placement, self.manifest, self._config)
-                for found, frame, placement in zip(decoded, frames, placements, strict=True)
-            ]
-        except VedetteError:
-            raise
-        except Exception as error:  # a manifest that is well-formed may still mean another network
-            raise ModelError(
-                f"the outputs of {self.name} cannot be read as {self.manifest.decoder.family} and {self.manifest.task}",
-                why=f"{type(error).__name__}: {error}",
-                cure="export the model again, or adopt it with the right family and task",
-            ) from error
+def runner_of(recipe: Recipe, engine: Engine) -> Runner:
+    """The Runner for an engine: on the GPU where the engine is there."""
+    if engine.on_device is None:
+        return HostRunner(recipe, engine)
+    from vedette.runtime.cuda_runner import CudaRunner
+
+    return CudaRunner(recipe, engine.on_device)
 
 
 class NullRunner:
     """Finds nothing in any frame: the shipped fake, and the floor that a pipeline's own cost is measured against."""
 
-    name, max_batch = "null", 64
+    name, max_batch, in_flight = "null", 64, 1
 
     def submit(self, frames: Sequence[Frame]) -> Pending:
         return Done(

@@ -22,6 +22,10 @@ class Stopwatch:
         finally:
             self.ms[stage] = self.ms.get(stage, 0.0) + (time.perf_counter() - start) * 1e3
 
+    def each(self, count: int) -> dict[str, float]:
+        """The share of one of `count` frames."""
+        return {stage: value / count for stage, value in self.ms.items()}
+
 
 def percentiles(samples_ms: Sequence[float]) -> Mapping[str, float]:
     """p50, p90, p99, max and mean of some milliseconds."""

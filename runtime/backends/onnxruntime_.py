@@ -1,11 +1,16 @@
 """ONNX Runtime: the CPU by default, CUDA where its provider is present and really used."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from vedette.runtime.engine import HostBuffers, Tensor, cpu_threads
-from vedette.runtime.errors import DeviceError, ModelError
+import numpy as np
+
+from vedette.kernels.device import Device, device
+from vedette.kernels.launches import Fields
+from vedette.runtime.engine import HostBuffers, OnDevice, Tensor, cpu_threads
+from vedette.runtime.errors import DeviceError, ModelError, device_errors
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import Manifest
 
@@ -41,7 +46,9 @@ class OrtEngine:
     def __init__(
         self, model: bytes, weights: Mapping[str, bytes] | None = None, *, name: str = "model"
     ) -> None:
-        self._session = _session(model, weights or {}, name)
+        gpu = _gpu()
+        self._session = _session(model, weights or {}, name, gpu)
+        self.on_device: OnDevice | None = _Bindings(self._session, gpu) if gpu else None
         self.inputs = tuple(_tensor(value) for value in self._session.get_inputs())
         self.outputs = tuple(_tensor(value) for value in self._session.get_outputs())
         self.buffers = HostBuffers(self.inputs)
@@ -49,19 +56,86 @@ class OrtEngine:
 
     def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         names = [tensor.name for tensor in self.outputs]
-        try:
+        with _refusing({name: array.shape for name, array in feeds.items()}):
             return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
-        except Exception as error:  # noqa: BLE001  (its errors share no base class)
-            shapes = ", ".join(f"{key} {list(value.shape)}" for key, value in feeds.items())
-            raise ModelError(
-                f"ONNX Runtime refused the inputs {shapes}", why=_first_line(error), cure="leave --imgsz out"
-            ) from None
 
     def close(self) -> None:
+        self.on_device = None
         del self._session
 
 
-def _session(model: bytes, weights: Mapping[str, bytes], name: str) -> Any:
+class _Bindings:
+    """The session as device memory in, device memory out."""
+
+    capturable = False  # the provider allocates as it runs
+    place = "cuda"
+
+    def __init__(self, session: Any, gpu: Device) -> None:
+        self._session, self.device = session, gpu
+
+    def session(self, shapes: Mapping[str, tuple[int, ...]]) -> "_Binding":
+        return _Binding(self, self._session, shapes)
+
+
+class _Binding:
+    """A Session. The shapes of its outputs are learnt from a run on zeros."""
+
+    def __init__(self, owner: _Bindings, session: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        import onnxruntime as ort
+
+        self._owner, self._session = owner, session
+        types = {value.name: np.dtype(DTYPES[value.type]) for value in session.get_inputs()}
+        self._inputs: Fields = {name: (tuple(shape), types[name]) for name, shape in shapes.items()}
+        names = [value.name for value in session.get_outputs()]
+        with _refusing(shapes):
+            first = session.run(names, {name: np.zeros(*field) for name, field in self._inputs.items()})
+        self.outputs: Fields = {n: (array.shape, array.dtype) for n, array in zip(names, first, strict=True)}
+        self._binding = session.io_binding()
+        self._options = ort.RunOptions()
+        self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+
+    def bind(self, at: Mapping[str, int]) -> None:
+        place = self._owner.place
+        for name, (shape, dtype) in self._inputs.items():
+            self._binding.bind_input(name, place, 0, dtype.type, shape, at[name])
+        for name, (shape, dtype) in self.outputs.items():
+            self._binding.bind_output(name, place, 0, dtype.type, shape, at[name])
+
+    def enqueue(self) -> None:
+        try:
+            self._session.run_with_iobinding(self._binding, self._options)
+        except Exception as error:  # noqa: BLE001  (its errors share no base class)
+            raise DeviceError(
+                "ONNX Runtime failed on the GPU", why=_first_line(error), cure="vedette doctor"
+            ) from None
+
+    def close(self) -> None:
+        del self._binding
+
+
+@contextlib.contextmanager
+def _refusing(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[None]:
+    """The session's own errors are told as a refusal of these inputs."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001  (its errors share no base class)
+        told = ", ".join(f"{key} {list(shape)}" for key, shape in shapes.items())
+        raise ModelError(
+            f"ONNX Runtime refused the inputs {told}", why=_first_line(error), cure="leave --imgsz out"
+        ) from None
+
+
+def _gpu() -> Device | None:
+    """Where the CUDA provider is to run: the device of the kernels, on their stream; None on a CPU build."""
+    import onnxruntime as ort
+
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        return None
+    with device_errors():
+        return device()
+
+
+def _session(model: bytes, weights: Mapping[str, bytes], name: str, gpu: Device | None) -> Any:
     import onnxruntime as ort
 
     ort.set_default_logger_severity(4)  # its errors come as exceptions; fallbacks are checked below
@@ -71,15 +145,16 @@ def _session(model: bytes, weights: Mapping[str, bytes], name: str) -> Any:
     if weights:
         sizes = [len(data) for data in weights.values()]
         options.add_external_initializers_from_files_in_memory(list(weights), list(weights.values()), sizes)
-    wanted = [p for p in ("CUDAExecutionProvider",) if p in ort.get_available_providers()]
+    stream = {"user_compute_stream": str(gpu.call(lambda: gpu.stream))} if gpu else {}
+    wanted = [("CUDAExecutionProvider", stream)] if gpu else []
     try:
         session = ort.InferenceSession(model, options, providers=[*wanted, "CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001  (its errors share no base class)
         raise _refusal(name, error) from None
-    if wanted and not set(wanted) & set(session.get_providers()):
+    if gpu and "CUDAExecutionProvider" not in session.get_providers():
         raise DeviceError(
             "ONNX Runtime fell back to the CPU",
-            why=f"{wanted[0]} is built in but did not start",
+            why="CUDAExecutionProvider is built in but did not start",
             cure="run vedette doctor; or install onnxruntime instead of onnxruntime-gpu",
         )
     return session

@@ -37,6 +37,8 @@ def open_engine(manifest: Manifest, files: Mapping[str, bytes]) -> "OpenVinoEngi
 class OpenVinoEngine:
     """One compiled model and one request. Outputs hold until the next call."""
 
+    on_device = None
+
     def __init__(self, model: bytes, manifest: Manifest) -> None:
         import openvino
 

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vedette.kernels.box_layouts import FastestDet
-from vedette.kernels.decode_boxes import decode_boxes
-from vedette.runtime.decoders import Candidates, named
+from vedette.runtime.decoders import Candidates, Head, Heads, boxes
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT, Manifest, Output
 
@@ -52,9 +51,10 @@ def decode(
     input_size: tuple[int, int],
 ) -> list[Candidates]:
     """Boxes of the cells whose best class scores above conf, an item an image."""
+    return boxes(heads(parameters, input_size=input_size), outputs, manifest, conf)
+
+
+def heads(parameters: Parameters, *, input_size: tuple[int, int]) -> Heads:
+    """The one grid."""
     layout = FastestDet(input_size, parameters.object_power, parameters.class_power)
-    return [
-        Candidates(found.boxes_xyxy, found.scores, found.class_ids, parameters.clip)
-        for grid in named(outputs, manifest, "grid")
-        for found in [decode_boxes(layout, grid, conf=conf)]
-    ]
+    return Heads((Head(layout, ("grid",)),), clip=parameters.clip)

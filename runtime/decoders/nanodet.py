@@ -8,11 +8,8 @@ Sources: Li et al., Generalized Focal Loss, NeurIPS 2020 (the distributions); Ra
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from vedette.kernels.box_layouts import NanoDet
-from vedette.kernels.decode_boxes import Decoded, decode_boxes
-from vedette.runtime.decoders import Candidates, named
+from vedette.runtime.decoders import Candidates, Head, Heads, boxes
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT, Manifest, Output
 
@@ -64,21 +61,13 @@ def decode(
     input_size: tuple[int, int],
 ) -> list[Candidates]:
     """Boxes of the cells and classes that score above conf, an item an image."""
-    levels = []
-    for stride in parameters.strides:
-        scores = named(outputs, manifest, f"scores_{stride}")
-        distances = named(outputs, manifest, f"distances_{stride}")
-        layout = NanoDet(stride, columns=-(-input_size[0] // stride))
-        levels.append([
-            decode_boxes(layout, *image, conf=conf, multi_label=parameters.multi_label)
-            for image in zip(scores, distances, strict=True)
-        ])  # fmt: skip
-    return [_concatenated(image) for image in zip(*levels, strict=True)]
+    return boxes(heads(parameters, input_size=input_size), outputs, manifest, conf)
 
 
-def _concatenated(levels: Sequence[Decoded]) -> Candidates:
-    return Candidates(
-        np.concatenate([level.boxes_xyxy for level in levels]),
-        np.concatenate([level.scores for level in levels]),
-        np.concatenate([level.class_ids for level in levels]),
-    )
+def heads(parameters: Parameters, *, input_size: tuple[int, int]) -> Heads:
+    """A grid a stride."""
+    grids = [
+        Head(NanoDet(stride, columns=-(-input_size[0] // stride)), (f"scores_{stride}", f"distances_{stride}"))
+        for stride in parameters.strides
+    ]  # fmt: skip
+    return Heads(tuple(grids), parameters.multi_label)

@@ -21,30 +21,33 @@ DEFAULT_CONF = 0.25
 def finish(
     decoded: Candidates, frame: Frame, placement: Placement, manifest: Manifest, config: Config
 ) -> Result:
-    """Keep the chosen classes, suppress what overlaps, and move what is left onto the frame.
+    """Keep the chosen classes, suppress what overlaps, and move what is left onto the frame."""
+    return placed(_suppressed(decoded, config), frame, placement, manifest)
 
-    Boxes that lie outside the picture are dropped, the others clipped to it unless their family wants them whole.
+
+def placed(kept: Candidates, frame: Frame, placement: Placement, manifest: Manifest) -> Result:
+    """Boxes that nothing suppresses, best first, moved onto the frame.
+
+    Those that lie outside the picture are dropped, the others clipped to it unless their family wants them whole.
     """
-    keep = _suppressed(decoded, config)
     width, height = frame.size
-    xyxy = placement.to_image(decoded.boxes_xyxy[keep].reshape(-1, 2, 2)).reshape(-1, 4)
+    xyxy = placement.to_image(kept.boxes_xyxy.reshape(-1, 2, 2)).reshape(-1, 4)
     clipped = np.clip(xyxy, 0, np.array([width, height, width, height], np.float32))
     inside = (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
-    keep, xyxy = keep[inside], (clipped if decoded.clip else xyxy)[inside]
-    boxes = Boxes(xyxy, decoded.scores[keep], decoded.class_ids[keep], orig_shape=(height, width))
-    names = names_of(manifest, decoded.class_ids[keep])
+    xyxy, class_ids = (clipped if kept.clip else xyxy)[inside], kept.class_ids[inside]
+    boxes = Boxes(xyxy, kept.scores[inside], class_ids, orig_shape=(height, width))
+    names = names_of(manifest, class_ids)
     return Result(frame=frame, model=manifest.name, task="detection", names=names, boxes=boxes)
 
 
-def _suppressed(decoded: Candidates, config: Config) -> Array:
-    """Indices of the candidates that stay, best first."""
+def _suppressed(decoded: Candidates, config: Config) -> Candidates:
+    """The candidates that stay, best first."""
     arrays = decoded.boxes_xyxy, decoded.scores, decoded.class_ids
-    if not config.classes:
-        return nms(*arrays, iou_threshold=config.iou, max_det=config.max_det)
-    chosen = np.flatnonzero(np.isin(decoded.class_ids, config.classes))
-    some = [array[chosen] for array in arrays]
-    kept: Array = chosen[nms(*some, iou_threshold=config.iou, max_det=config.max_det)]
-    return kept
+    if config.classes:
+        chosen = np.isin(decoded.class_ids, config.classes)
+        arrays = arrays[0][chosen], arrays[1][chosen], arrays[2][chosen]
+    keep = nms(*arrays, iou_threshold=config.iou, max_det=config.max_det)
+    return Candidates(arrays[0][keep], arrays[1][keep], arrays[2][keep], decoded.clip)
 
 
 def record(result: Result) -> dict[str, Any]:

@@ -102,8 +102,12 @@ class Library:
         self._library = ctypes.CDLL(str(path))
         self.order, self.seed = order, seed
 
+    def array(self, shape: Sequence[int], dtype: Any, values: Any = None) -> Any:
+        """Memory for its kernels: see device_array."""
+        return device_array(shape, dtype, values)
+
     def launch(self, name: str, grid: Sequence[int], block: int, *arguments: Any) -> None:
-        """Run one kernel. Arrays go as pointers, None as the null pointer, ctypes scalars by value.
+        """Run one kernel. Arrays go as pointers, ints are addresses, NumPy and ctypes scalars go by value.
 
         Raises:
             LaunchError: the shim found a hang, a divergence or a configuration that a GPU refuses.
@@ -124,9 +128,14 @@ class Library:
             raise LaunchError(f"{name}: {error.decode()}")
 
 
+_SCALARS = {"i": ctypes.c_int, "l": ctypes.c_int64, "f": ctypes.c_float, "d": ctypes.c_double}
+
+
 def _value(argument: Any) -> Any:
-    if argument is None:
-        return ctypes.c_void_p(None)
+    if isinstance(argument, np.generic):
+        return _SCALARS[argument.dtype.char](argument.item())
+    if isinstance(argument, int):
+        return ctypes.c_void_p(argument)
     if isinstance(argument, np.ndarray):
         assert argument.flags.c_contiguous
         return ctypes.c_void_p(argument.ctypes.data)

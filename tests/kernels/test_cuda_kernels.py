@@ -8,10 +8,11 @@ from functools import cache
 import numpy as np
 import pytest
 from cuda_host import check, launches
-from cuda_host.shim import Library, Order, build
+from cuda_host.shim import Library, Order, build, device_array
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vedette.kernels import launches as kernel_launches
 from vedette.kernels import nms as nms_py
 from vedette.kernels.decode_boxes import CASES, IDENTITY
 
@@ -84,6 +85,46 @@ def test_candidates_beyond_the_capacity_of_nms_are_ignored() -> None:
     )
     expected = nms_py.nms_reference(*first, iou_threshold=0.5, max_det=300)
     assert kept.tolist() == expected.tolist()
+
+
+def test_classes_that_are_not_allowed_are_as_if_they_were_not_there() -> None:
+    boxes, scores, class_ids = nms_py.CASES["scattered"]()
+    some = np.isin(class_ids, (0, 2))
+    allowed = np.array([1, 0], np.uint8)  # ids beyond the list are not allowed either
+    (kept,) = launches.nms(
+        library("nms", Order.FORWARD), [(boxes, scores, class_ids)], iou_threshold=0.5, max_det=9, allowed=allowed
+    )  # fmt: skip
+    first = np.flatnonzero(some & (class_ids == 0))
+    expected = nms_py.nms_reference(
+        boxes[first], scores[first], class_ids[first], iou_threshold=0.5, max_det=9
+    )
+    assert kept.tolist() == first[expected].tolist()
+
+
+def test_what_is_kept_is_taken_side_by_side() -> None:
+    random = np.random.default_rng(2)
+    arrays = launches.allocated(kernel_launches.candidate_fields(2, 8) | kernel_launches.taken_fields(2, 5))
+    arrays |= {"kept": device_array((2, 5), np.int32, [[7, 0, 3, -1, -1], [-1] * 5])}
+    arrays |= {"kept_counts": device_array((2,), np.int32, [3, 0])}
+    for name in ("boxes", "scores", "class_ids"):
+        arrays[name][:] = random.integers(0, 99, arrays[name].shape)
+    at = launches.addresses(arrays)
+    kernel_launches.launch_take(library("nms", Order.FORWARD).launch, at, batch=2, capacity=8, max_det=5)
+    for name in ("boxes", "scores", "class_ids"):
+        np.testing.assert_array_equal(arrays[f"taken_{name}"][0, :3], arrays[name][0, [7, 0, 3]])
+
+
+def test_a_level_writes_behind_the_one_before_it() -> None:
+    case = CASES["v8 ties"]()
+    images = [(case.outputs, case.conf, IDENTITY)]
+    first, later = (
+        launches.decode_boxes(
+            library("decode_boxes", Order.SHUFFLED), case.layout, images, multi_label=False, capacity=200, before=before
+        )[0]
+        for before in ((), (20,))
+    )  # fmt: skip
+    assert later[1] == first[1] + 20
+    np.testing.assert_array_equal(later[0].anchors, first[0].anchors)
 
 
 @dataclass(frozen=True)
@@ -166,7 +207,10 @@ MUTANTS = {
         "divergent",
     ),
     "wrong prefix sum": Mutant(
-        "decode_boxes", "    before = warp_sum(before);", "    before = warp_sum(before) & ~31;", DIFFERS
+        "decode_boxes",
+        "    earlier = warp_sum(earlier) + (before ? before[image] : 0);",
+        "    earlier = (warp_sum(earlier) & ~31) + (before ? before[image] : 0);",
+        DIFFERS,
     ),
     "ties to the higher index": Mutant(
         "nms", "<< 32 | (unsigned)i;", "<< 32 | (unsigned)(1 << 24) - i;", DIFFERS

@@ -201,7 +201,9 @@ def test_no_colour_is_over_two_levels_from_pyav(matrix: Matrix, full_range: bool
     v = np.tile(np.arange(256, dtype=np.uint8)[:, None], (1, 256))
     for u in range(0, 256, 17):
         planes = luma, np.full_like(v, u), v
-        frame = VideoFrame.from_ndarray(np.concatenate([p.reshape(-1, 512) for p in planes]), format="yuv420p")
+        frame = VideoFrame.from_ndarray(
+            np.concatenate([p.reshape(-1, 512) for p in planes]), format="yuv420p"
+        )
         frame.colorspace, frame.color_range = {"bt601": 5, "bt709": 1}[matrix], 1 + full_range
         found = bgr(planes, Picture("yuv420p", matrix, full_range)).astype(int)
         assert np.abs(found - frame.to_ndarray(format="bgr24")).max() <= 2

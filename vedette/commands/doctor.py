@@ -90,15 +90,24 @@ def _gpu() -> Iterator[Finding]:
     from vedette.runtime.backends._driver import why_no_driver
 
     reason = why_no_driver()
-    yield Finding(
-        "gpu",
-        "WARN" if reason else "OK",
-        reason or "the driver answers",
-        "install the NVIDIA driver" if reason else "",
-    )
+    yield Finding("gpu", "WARN", reason, "install the NVIDIA driver") if reason else _device()
     jetson = Path("/etc/nv_tegra_release")
     if jetson.is_file():
         yield Finding("jetson", "OK", jetson.read_text().splitlines()[0][:80])
+
+
+def _device() -> Finding:
+    """The GPU as the kernels see it."""
+    from vedette.kernels.device import CudaError, device
+
+    try:
+        gpu = device()
+    except CudaError as error:
+        return Finding("gpu", "WARN", f"the driver answers, but {error}", error.cure)
+    capability = ".".join(map(str, gpu.capability))
+    return Finding(
+        "gpu", "OK", f"{gpu.name}, compute capability {capability}, driver of CUDA {gpu.driver // 1000}"
+    )
 
 
 def _lanes() -> Iterator[Finding]:
