@@ -56,11 +56,17 @@ def run(
     sources = _sources(uris, vid_stride, connect_timeout)
     check_apart(save, json, uris)
     where = save or ("" if json or show else str(_next_run(Path("runs"), make=not plan)))
-    with _signals() as (stop, received), _removed_if_empty("" if save else where):
+    closing = contextlib.ExitStack()
+    with _signals() as (stop, received), _removed_if_empty("" if save else where), closing:
         # made before the models are loaded, so that an output that cannot be written is refused at once
         sinks = [] if plan else _sinks(sources, where, json, stop, show=show)
         options = {"conf": conf, "iou": iou, "max_det": max_det}
-        loaded = [Model(model, backend=backend, imgsz=parse_size(imgsz), **options) for model in models]
+        loaded = [
+            closing.enter_context(
+                contextlib.closing(Model(model, backend=backend, imgsz=parse_size(imgsz), **options))
+            )
+            for model in models
+        ]
         runners = [model.runner(classes=_class_list(classes)) for model in loaded]
         if plan:
             _print_plan(loaded, sources, where)
