@@ -1,4 +1,4 @@
-"""Which other files an ONNX model would read, found in its bytes without any library.
+"""What an ONNX model says of itself, read from its bytes without any library: its tensors, its metadata, its other files.
 
 ONNX Runtime resolves external weights of a model in memory against the working folder in some releases and refuses them
 in others; so the bytes are asked before they get there. Only the parts that can hold tensors are walked.
@@ -6,7 +6,9 @@ in others; so the bytes are asked before they get there. Only the parts that can
 Source: the message definitions of onnx.proto3 (ONNX), and the protocol buffer wire format.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from vedette.runtime.errors import ModelError
 
@@ -22,6 +24,14 @@ PARTS: dict[int, dict[int, int]] = {
     TENSOR: {13: ENTRY},
 }
 KEY, VALUE = 1, 2  # fields of an entry
+DTYPES = {
+    1: "float32",
+    2: "uint8",
+    6: "int32",
+    7: "int64",
+    9: "bool",
+    10: "float16",
+}  # of TensorProto.DataType
 LENGTH_DELIMITED = 2
 SKIPPED = {1: 8, 5: 4}  # wire type -> bytes
 
@@ -32,8 +42,75 @@ def external_files(model: bytes) -> set[str]:
     Raises:
         ModelError: the bytes are not a protocol buffer.
     """
-    try:
+    with _readable():
         return set(_locations(memoryview(model), MODEL, depth=0))
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An input or output of a graph."""
+
+    name: str
+    dtype: str  # "" for one that we do not know
+    shape: tuple[int, ...]  # -1 for an axis of no fixed length
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The outside of a model."""
+
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    metadata: Mapping[str, str]
+    producer: str
+
+
+def graph_of(model: bytes) -> Graph:
+    """Inputs (without weights), outputs, metadata and exporter of a serialised ONNX model.
+
+    Raises:
+        ModelError: the bytes are not a protocol buffer.
+    """
+    with _readable():
+        parts = _grouped(memoryview(model))
+        graph = _grouped(parts[7][-1]) if 7 in parts else {}
+        weights = {_text(_grouped(tensor), 8) for tensor in graph.get(5, [])}
+        inputs, outputs = (tuple(map(_value, graph.get(number, []))) for number in (11, 12))
+        pairs = [_grouped(entry) for entry in parts.get(14, [])]
+        return Graph(
+            tuple(value for value in inputs if value.name not in weights),
+            outputs,
+            {_text(pair, KEY): _text(pair, VALUE) for pair in pairs},
+            _text(parts, 2),
+        )
+
+
+def _value(message: memoryview) -> Value:
+    """A ValueInfoProto: name, and type.tensor_type with elem_type and shape.dim."""
+    info = _grouped(message)
+    kind = _grouped(info[2][-1]) if 2 in info else {}
+    tensor = kind[1][-1] if 1 in kind else memoryview(b"")
+    element = next((number for field, number in _numbers(tensor) if field == 1), 0)
+    shapes = _grouped(tensor).get(2, [])
+    sides = [dict(_numbers(side)).get(1, -1) for shape in shapes for side in _grouped(shape).get(1, [])]
+    return Value(_text(info, 1), DTYPES.get(element, ""), tuple(side if side > 0 else -1 for side in sides))
+
+
+def _grouped(message: memoryview) -> dict[int, list[memoryview]]:
+    grouped: dict[int, list[memoryview]] = {}
+    for number, content in _fields(message):
+        grouped.setdefault(number, []).append(content)
+    return grouped
+
+
+def _text(parts: Mapping[int, Sequence[memoryview]], number: int) -> str:
+    return bytes(parts[number][-1]).decode("utf-8", "replace") if number in parts else ""
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
     except (IndexError, ValueError, RecursionError) as error:
         raise ModelError(
             "this is not an ONNX file",
@@ -58,6 +135,15 @@ def _locations(message: memoryview, kind: int, *, depth: int) -> Iterator[str]:
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Number and content of every length-delimited field."""
+    return ((number, content) for number, content in _entries(message) if isinstance(content, memoryview))
+
+
+def _numbers(message: memoryview) -> Iterator[tuple[int, int]]:
+    """Number and value of every field that is a whole number."""
+    return ((number, value) for number, value in _entries(message) if isinstance(value, int))
+
+
+def _entries(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
     place = 0
     while place < len(message):
         tag, place = _varint(message, place)
@@ -69,7 +155,8 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
             yield tag >> 3, message[place : place + size]
             place += size
         elif wire == 0:
-            _, place = _varint(message, place)
+            value, place = _varint(message, place)
+            yield tag >> 3, value
         elif wire in SKIPPED:
             place += SKIPPED[wire]
         else:

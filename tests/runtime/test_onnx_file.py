@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vedette.runtime.errors import ModelError
-from vedette.runtime.onnx_file import external_files
+from vedette.runtime.onnx_file import Value, external_files, graph_of
 
 pytest.importorskip("onnx")
 import onnx
@@ -64,6 +64,7 @@ def test_what_is_no_protocol_buffer_is_refused(data: bytes) -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     try:
+        graph_of(data)
         found = external_files(data)
     except ModelError:
         return
@@ -90,3 +91,29 @@ def test_a_large_model_costs_little(tmp_path: Path) -> None:
     big = onnx.numpy_helper.from_array(np.frombuffer(os.urandom(8 << 20), np.uint8), "big")
     graph = onnx.helper.make_graph([], "g", [], [], [big])
     assert external_files(onnx.helper.make_model(graph).SerializeToString()) == set()
+
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(DATA.glob("*/*.onnx")) or [pytest.param(DATA, marks=pytest.mark.skip("SKIPPED: no models"))]
+)  # fmt: skip
+def test_a_real_model_says_of_itself_what_onnx_reads(path: Path) -> None:
+    model, found = onnx.load(str(path)), graph_of(path.read_bytes())
+    for mine, other in ((found.inputs, model.graph.input), (found.outputs, model.graph.output)):
+        sides = [[side.dim_value or -1 for side in value.type.tensor_type.shape.dim] for value in other]
+        assert [(value.name, list(value.shape), value.dtype) for value in mine] == [
+            (value.name, shape, "float32") for value, shape in zip(other, sides, strict=True)
+        ]
+    assert found.metadata == {entry.key: entry.value for entry in model.metadata_props}
+    assert found.producer == model.producer_name
+
+
+def test_weights_are_no_inputs() -> None:
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT16
+    values = [helper.make_tensor_value_info(name, kind, ["n", 3]) for name in ("x", "w")]
+    weights = onnx.numpy_helper.from_array(np.zeros((2, 3), np.float16), "w")
+    graph = helper.make_graph([], "g", values, values[:1], [weights])
+    found = graph_of(helper.make_model(graph).SerializeToString())
+    assert found.inputs == (Value("x", "float16", (-1, 3)),)
