@@ -93,6 +93,9 @@ class _Scratch(threading.local):
 
     rows = 0
 
+    def __init__(self) -> None:
+        self.grow(1)
+
     def grow(self, rows: int) -> None:
         """Twice what it was, or more: never smaller."""
         self.rows = max(rows, 2 * self.rows)

@@ -2,216 +2,143 @@
 
 In: maps at any resolution.  Out: joints in map cells.  runtime/decoders/openpose.py knows the strides.
 A heatmap is near 1 at its joint; a limb has two PAFs, the unit vector from its first to its second joint.
+Next: _paf_reference.py (the meaning), native/paf.cpp, affinity.h, paf.cu.
 
 Source: Cao et al., OpenPose, TPAMI 2021, and the constants of its implementation.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vedette.kernels import native
 from vedette.kernels._paf_cases import CASES as CASES
+from vedette.kernels.native import F32, FLOAT, I32, INT
 
 Array = NDArray[Any]
 Pairs = Sequence[tuple[int, int]]
 MAX_PEAKS = 127  # of one joint; bounds the work that a map of noise can cause
-MAX_SAMPLES = 25  # along one limb
+MOST_JOINTS = 64
+MOST_SAMPLES = 25  # along one limb
+LARGEST_VALUE = np.float32(1e18)  # of a map; what is not smaller, and NaN, counts as 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Peaks:
-    """Joints that may belong to anybody, by joint, then best first."""
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the maps mean, and when a peak, a limb and a person count; thresholds by default as in OpenPose.
 
-    xy: Array  # float32 [n, 2] map cells; the centre of the first cell is (0, 0)
-    scores: Array  # float32 [n]
-    joints: Array  # int64 [n], the heatmap of each
+    A peak is put to a fraction of a cell by its `window`: 0, the vertices of the parabolas through it and its neighbours on
+    each axis; 3, 5, 7, the centroid of a window of that side. For a Gaussian of a width of one cell the parabola errs by up to
+    a tenth of a cell; a 3x3 centroid, which leans to the centre, by a quarter.
+    """
 
+    pairs: Pairs  # the joints of each limb, in the order in which limbs are joined
+    channels: Pairs  # the x and y PAF of each limb
+    cell: float = 8.0  # side of a map cell, input pixels
+    window: int = 0
+    openpose: bool = False  # its rules for peaks that tie or lie at the border, and its order of limbs
+    peak_threshold: float = 0.05
+    samples: int = 0  # along a limb; 0: 5 to 25, by its length, of which a share must count
+    sample_threshold: float = 0.05
+    share: float = 0.95
+    min_parts: int = 3  # people with fewer joints are left out
+    min_score: float = 0.4  # and those who score less
+    table: Array = field(
+        init=False, repr=False, compare=False
+    )  # int32 [pairs, 4]: both joints, channels of x and y
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Limbs:
-    """Connections that the PAFs support, by pair; many exclude each other."""
+    def __post_init__(self) -> None:
+        if self.window % 2 != (self.window > 0) or not 0 <= self.window <= 15:
+            raise ValueError(f"window {self.window} is neither 0 nor odd and at most 15")
+        if not 0 <= self.samples <= 100 or self.min_parts < 1 or len(self.pairs) != len(self.channels):
+            raise ValueError("samples are 0..100, min_parts is 1 or more, and every pair has its channels")
+        if any(first == second for first, second in self.pairs):
+            raise ValueError("a limb joins two different joints")
+        if not (self.cell > 0 and self.peak_threshold >= 0):
+            raise ValueError("cell is above 0, and peak_threshold not below")
+        rows = [(*pair, *xy) for pair, xy in zip(self.pairs, self.channels, strict=True)]
+        object.__setattr__(self, "table", np.array(rows, np.int32).reshape(-1, 4))
 
-    pairs: Array  # int64 [m], which of the joint pairs
-    starts: Array  # int64 [m], index into Peaks
-    ends: Array  # int64 [m], index into Peaks
-    scores: Array  # float32 [m]
+    def near(self, height: int, width: int) -> float:
+        """Cells: limbs below this length need no support, for they are inside one another's joints."""
+        return float(np.sqrt(width * height) / 150)
+
+    @property
+    def faint(self) -> float:
+        """What such limbs score."""
+        return self.sample_threshold + 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Skeletons:
     """Assembled people, best first; a missing joint has score 0 and lies at (0, 0)."""
 
-    xy: Array  # float32 [P, K, 2] map cells
+    xy: Array  # float32 [P, K, 2] map cells; the centre of the first cell is (0, 0)
     joint_scores: Array  # float32 [P, K]
     scores: Array  # float32 [P], a little under 2 at best
 
 
-def find_peaks_reference(heatmaps: Array, *, threshold: float) -> Peaks:
-    """Find the local maxima of every heatmap, to a fraction of a cell.
-
-    A peak is greater than `threshold` and than its 3x3 neighbourhood; of equal neighbours the first in
-    reading order counts. At the border only the neighbours that exist are asked: without peaks there, all
-    joints within one stride of the picture's edge would be lost. What is not finite counts as 0. The best
-    MAX_PEAKS of each joint are kept.
-
-    The position on each axis is the vertex of the parabola through the peak and its two neighbours, or the
-    cell's centre where one is missing. (A centroid of the 3x3 values leans to the centre of the cell.)
+def paf_reference(heatmaps: Array, pafs: Array, rules: Rules) -> Skeletons:
+    """Find peaks, score the limbs between them, and join those into people: see _paf_reference.py for each.
 
     Args:
         heatmaps: [K, h, w], one a joint.
-        threshold: at least 0.
+        pafs: [C, h, w].
+        rules: pairs and channels are indices into these.
+
+    Raises:
+        ValueError: they are not.
     """
-    maps = np.where(np.isfinite(heatmaps), heatmaps, 0).astype(np.float32)
-    joints, rows, columns = np.nonzero(_is_peak(maps, threshold))
-    scores = maps[joints, rows, columns]
-    order = np.lexsort((-scores, joints))
-    rank = np.arange(len(order)) - np.searchsorted(joints, joints[order])
-    order = order[rank < MAX_PEAKS]
-    joints, rows, columns = joints[order], rows[order], columns[order]
-    padded = np.pad(maps, ((0, 0), (1, 1), (1, 1)), constant_values=np.nan)
-    x = columns + _vertex(*(padded[joints, rows + 1, columns + step] for step in (0, 1, 2)))
-    y = rows + _vertex(*(padded[joints, rows + step, columns + 1] for step in (0, 1, 2)))
-    return Peaks(np.stack([x, y], axis=1).astype(np.float32), scores[order], joints)
+    from vedette.kernels._paf_reference import assemble, find_peaks, score_limbs
+
+    _check(heatmaps, pafs, rules)
+    peaks = find_peaks(heatmaps, rules)
+    return assemble(peaks, score_limbs(pafs, peaks, rules), len(heatmaps), rules)
 
 
-def _is_peak(maps: Array, threshold: float) -> Array:
-    """Where [K, h, w] maps are greater than the neighbours before, and not less than those after."""
-    _, height, width = maps.shape
-    padded = np.pad(maps, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
-    peak: Array = maps > threshold
-    for index in (0, 1, 2, 3, 5, 6, 7, 8):
-        row, column = divmod(index, 3)
-        neighbour = padded[:, row : row + height, column : column + width]
-        peak &= (maps > neighbour) if index < 4 else (maps >= neighbour)
-    return peak
+def paf(heatmaps: Array, pafs: Array, rules: Rules) -> Skeletons:
+    """paf_reference by the C++ kernel where it is built: the same people, to the bit, for the same arguments."""
+    kernel = native.function("vedette_paf", _ARGUMENTS, ctypes.c_int64)
+    if kernel is None:
+        return paf_reference(heatmaps, pafs, rules)
+    _check(heatmaps, pafs, rules)
+    joints = len(heatmaps)
+    most = joints * MAX_PEAKS // rules.min_parts
+    xy, joint_scores = np.empty((most, joints, 2), np.float32), np.empty((most, joints), np.float32)
+    scores = np.empty(most, np.float32)
+    count = kernel(*arguments(heatmaps, pafs, rules), xy, joint_scores, scores)
+    return Skeletons(xy[:count].copy(), joint_scores[:count].copy(), scores[:count].copy())
 
 
-def _vertex(before: Array, here: Array, after: Array) -> Array:
-    """Offset, -0.5 to 0.5, of the top of the parabola through three values; 0 if one is NaN or all equal."""
-    bend = 2 * here - before - after
-    curved = bend > 0
-    return np.where(curved, 0.5 * (after - before) / np.where(curved, bend, 1), 0)
+_ARGUMENTS = (F32, F32, INT, INT, INT, I32, *[INT] * 5, *[FLOAT] * 7, F32, F32, F32)
 
 
-def score_limbs_reference(
-    pafs: Array,
-    peaks: Peaks,
-    *,
-    pairs: Pairs,
-    channels: Pairs,
-    cell: float,
-    threshold: float = 0.05,
-    share: float = 0.95,
-) -> Limbs:
-    """Score every connection of two peaks by the PAFs along it.
-
-    clamp(round(sqrt(5 * longer side in pixels)), 5, 25) samples lie evenly from the first joint to before
-    the second, each read at its nearest cell. A sample is the PAF's component along the limb; it counts if
-    above `threshold`. If more than `share` of them count, the score is their mean. Of the others, limbs
-    shorter than sqrt(w * h) / 150 (but not 0) score just above the threshold; the rest are left out.
-
-    Args:
-        pafs: [C, h, w] at the resolution of the peaks.
-        peaks: from find_peaks_reference.
-        pairs: the joints of each limb.
-        channels: the x and y PAF of each limb.
-        cell: side of a map cell, pixels.
-        threshold: least component that counts.
-        share: of the samples that must count.
-    """
-    fields = np.where(np.isfinite(pafs), pafs, 0).astype(np.float32)
-    found = [(np.zeros(0, np.int64),) * 3 + (np.zeros(0, np.float32),)]
-    for index, (pair, xy) in enumerate(zip(pairs, channels, strict=True)):
-        first, second = (np.flatnonzero(peaks.joints == joint) for joint in pair)
-        scores = _support(fields[list(xy)], peaks.xy[first], peaks.xy[second], cell, threshold, share)
-        start, end = np.nonzero(scores)
-        found.append((np.full(len(start), index), first[start], second[end], scores[start, end]))
-    return Limbs(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+def arguments(heatmaps: Array, pafs: Array, rules: Rules) -> tuple[Any, ...]:
+    """What vedette_paf takes before the arrays that it fills."""
+    joints, height, width = heatmaps.shape
+    thresholds = (
+        rules.peak_threshold, rules.cell, rules.sample_threshold, rules.share, rules.near(height, width), rules.faint,
+        rules.min_score,
+    )  # fmt: skip
+    return (
+        np.ascontiguousarray(heatmaps, np.float32), np.ascontiguousarray(pafs, np.float32), joints, height, width,
+        rules.table, len(rules.table), rules.window, int(rules.openpose), rules.samples, rules.min_parts,
+        *map(float, thresholds),
+    )  # fmt: skip
 
 
-def _support(field: Array, starts: Array, ends: Array, cell: float, threshold: float, share: float) -> Array:
-    """Score limbs from [n, 2] to [m, 2] by a [2, h, w] field: float32 [n, m], 0 where it gives no support."""
-    _, height, width = field.shape
-    vectors = ends[None] - starts[:, None]  # [n, m, 2]
-    lengths = np.hypot(vectors[..., 0], vectors[..., 1])
-    number = np.clip(np.rint(np.sqrt(5 * cell * np.abs(vectors).max(axis=-1))), 5, MAX_SAMPLES)
-    steps = np.arange(MAX_SAMPLES) / number[..., None]  # [n, m, MAX_SAMPLES]; those from 1 on are not used
-    points = np.rint(starts[:, None, None] + steps[..., None] * vectors[:, :, None])
-    column, row = np.clip(points, 0, [width - 1, height - 1]).astype(np.int64).transpose(3, 0, 1, 2)
-    unit_x, unit_y = (vectors / np.maximum(lengths, 1e-9)[..., None]).transpose(2, 0, 1)[..., None]
-    along = field[0, row, column] * unit_x + field[1, row, column] * unit_y
-    counts = (along > threshold) & (steps < 1)
-    counted = counts.sum(axis=-1)
-    mean = np.where(counts, along, 0).sum(axis=-1) / np.maximum(counted, 1)
-    short = (lengths > 1e-6) & (lengths < np.sqrt(width * height) / 150)
-    otherwise = np.where(short, threshold + 1e-6, 0)
-    return np.where(counted > share * number, mean, otherwise).astype(np.float32)
-
-
-def assemble_reference(
-    peaks: Peaks, limbs: Limbs, *, joints: int, min_parts: int = 3, min_score: float = 0.4
-) -> Skeletons:
-    """Join limbs into people.
-
-    Limbs are taken pair by pair, best first (ties: the earlier), each peak once a pair. Every peak begins as
-    its own person; a limb joins the people at its ends if they have no joint in common, and is dropped
-    otherwise. A person's score is the sum of its joint and limb scores, over its number of joints.
-
-    Args:
-        peaks: from find_peaks_reference.
-        limbs: from score_limbs_reference.
-        joints: K.
-        min_parts: people with fewer joints are left out.
-        min_score: people who score less are left out.
-    """
-    owners = [_Person({int(joint): index}) for index, joint in enumerate(peaks.joints)]
-    for index in _one_to_one(limbs):
-        first, second = owners[limbs.starts[index]], owners[limbs.ends[index]]
-        if first is second:
-            first.support += float(limbs.scores[index])
-        elif not first.parts.keys() & second.parts.keys():
-            first.parts.update(second.parts)
-            first.support += second.support + float(limbs.scores[index])
-            for peak in second.parts.values():
-                owners[peak] = first
-    people = {id(person): person for person in owners if len(person.parts) >= min_parts}
-    return _skeletons(list(people.values()), peaks, joints, min_score)
-
-
-@dataclass(slots=True, eq=False)
-class _Person:
-    parts: dict[int, int]  # joint -> peak
-    support: float = 0.0  # sum of limb scores
-
-
-def _one_to_one(limbs: Limbs) -> Iterator[int]:
-    """Indices of limbs, pair by pair and best first, that share no peak with a better one of their pair."""
-    taken: set[tuple[int, int]] = set()
-    for index in np.lexsort((-limbs.scores, limbs.pairs)).tolist():
-        pair = int(limbs.pairs[index])
-        ends = {(pair, int(limbs.starts[index])), (pair, int(limbs.ends[index]))}
-        if not taken & ends:
-            taken |= ends
-            yield index
-
-
-def _skeletons(people: list[_Person], peaks: Peaks, joints: int, min_score: float) -> Skeletons:
-    xy = np.zeros((len(people), joints, 2), np.float32)
-    joint_scores = np.zeros((len(people), joints), np.float32)
-    for row, person in enumerate(people):
-        parts, indices = list(person.parts), list(person.parts.values())
-        xy[row, parts], joint_scores[row, parts] = peaks.xy[indices], peaks.scores[indices]
-    parts_found = np.array([len(person.parts) for person in people], np.float32)
-    support = np.array([person.support for person in people], np.float32)
-    scores = (joint_scores.sum(axis=1) + support) / parts_found
-    order = np.argsort(-scores, kind="stable")
-    order = order[scores[order] >= min_score]
-    return Skeletons(xy[order], joint_scores[order], scores[order])
-
-
-find_peaks = find_peaks_reference
-score_limbs = score_limbs_reference
-assemble = assemble_reference
+def _check(heatmaps: Array, pafs: Array, rules: Rules) -> None:
+    """Arguments that the C++ may trust."""
+    if heatmaps.ndim != 3 or pafs.ndim != 3 or heatmaps.shape[1:] != pafs.shape[1:] or not heatmaps.size:
+        raise ValueError(f"want heatmaps [K, h, w] and PAFs [C, h, w], not {heatmaps.shape} and {pafs.shape}")
+    if len(heatmaps) > MOST_JOINTS or max(heatmaps.shape) > 2**15:
+        raise ValueError(
+            f"{heatmaps.shape} is more than {MOST_JOINTS} joints, or more than {2**15} cells a side"
+        )
+    for indices, of in ((rules.table[:, :2], heatmaps), (rules.table[:, 2:], pafs)):
+        if indices.size and not 0 <= indices.min() <= indices.max() < len(of):
+            raise ValueError(f"{indices.tolist()} are not all indices of {len(of)} maps")

@@ -30,7 +30,8 @@ def reader_of(recipe: Recipe, outputs: Fields, input_size: Size, capacity: int) 
     if recipe.manifest.task != "detection" or heads_of is None or not whole:
         return RawReader(recipe, outputs)
     with recipe.readable():
-        return BoxReader(recipe, outputs, heads_of(recipe.parameters, input_size=input_size), capacity)
+        heads = heads_of(recipe.parameters, input_size=input_size)
+        return BoxReader(recipe, outputs, heads, capacity) if heads else RawReader(recipe, outputs)
 
 
 class Raw(NamedTuple):
@@ -132,18 +133,17 @@ class BoxReader:
         places = {**at, "counts": at[self._last]}
         launches.launch_nms(
             device.launch, places, batch=batch, capacity=capacity, max_det=most,
-            iou_threshold=self._recipe.config.iou, classes=self._classes,
+            iou_threshold=self._recipe.config.iou if self._heads.suppress else np.inf, classes=self._classes,
         )  # fmt: skip
         launches.launch_take(device.launch, places, batch=batch, capacity=capacity, max_det=most)
 
     def take(self, host: Mapping[str, Array]) -> Boxes:
         """Copies of what was kept."""
         images = [
-            Candidates(
+            self._heads.candidates(
                 host["taken_boxes"][image, :count].copy(),
                 host["taken_scores"][image, :count].copy(),
                 host["taken_class_ids"][image, :count].astype(np.int64),
-                self._heads.clip,
             )
             for image, count in enumerate(host["kept_counts"])
         ]

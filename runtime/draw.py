@@ -70,11 +70,36 @@ def skeleton(image: Array, xy: Array, conf: Array, limbs: Sequence[tuple[int, in
 
 def tint(image: Array, mask: Array, colour: Colour, *, alpha: float = 0.5) -> None:
     """Blend a colour over the pixels of a bool [H, W] mask, and draw its outline."""
+    image[mask] = (image[mask] * (1 - alpha) + np.array(colour) * alpha).astype(np.uint8)
+    outline(image, mask, colour)
+
+
+def outline(image: Array, mask: Array, colour: Colour) -> None:
+    """The outer edges of a bool [H, W] mask."""
     import cv2
 
-    image[mask] = (image[mask] * (1 - alpha) + np.array(colour) * alpha).astype(np.uint8)
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(image, contours, -1, colour, line_width(image), cv2.LINE_AA)
+
+
+def legend(image: Array, entries: Sequence[tuple[str, Colour]]) -> None:
+    """Names beside their colours, a line each, in the upper left corner; what does not fit below is left out."""
+    import cv2
+
+    width = line_width(image)
+    scale, thick, gap = 0.35 * width, max(1, width // 2), width + 1
+    sizes = [cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)[0] for name, _ in entries]
+    row = max((height for _, height in sizes), default=0) + gap
+    entries = entries[: max(0, (image.shape[0] - gap) // row)]
+    if not entries:
+        return
+    right, bottom = max(size for size, _ in sizes) + row + 2 * gap, len(entries) * row + gap
+    image[:bottom, :right] //= 3  # a dark ground
+    for index, (name, colour) in enumerate(entries):
+        top = gap + index * row
+        cv2.rectangle(image, (gap, top), (row, top + row - gap), colour, -1)
+        at = (row + gap, top + row - gap)
+        cv2.putText(image, name, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), thick, cv2.LINE_AA)
 
 
 def write_picture(path: Path, image: Array) -> None:

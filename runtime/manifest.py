@@ -202,15 +202,11 @@ def load(model: Path) -> tuple[Manifest, dict[str, bytes]]:
         ModelError: no such model, or one that would read files its manifest does not list.
         ManifestError: the manifest is missing, malformed, or vouches for other bytes.
     """
-    data = _read(model)
+    data = read(model)
     beside = path_beside(model)
     if not beside.is_file():
-        raise ManifestError(
-            f"{model.name} has no manifest",
-            why=f"{beside.name} is not beside it, and its metadata does not say how to read it",
-            cure=f"vedette adopt {model.name} -o {model.name}, or export it with vedette export",
-        )
-    manifest = parse(_read(beside), origin=beside.name)
+        raise missing(model)
+    manifest = parse(read(beside), origin=beside.name)
     if model.name not in manifest.files:
         raise ManifestError(
             f"{beside.name} does not vouch for {model.name}",
@@ -218,7 +214,7 @@ def load(model: Path) -> tuple[Manifest, dict[str, bytes]]:
             cure="give the model its own name back, or export it again under the new one",
         )
     files = {model.name: data}
-    files.update({name: _read(model.with_name(name)) for name in manifest.files if name != model.name})
+    files.update({name: read(model.with_name(name)) for name in manifest.files if name != model.name})
     for name, content in files.items():
         _check_hash(name, content, manifest.files.get(name, ""), beside.name)
     if model.suffix == ".onnx":
@@ -226,7 +222,21 @@ def load(model: Path) -> tuple[Manifest, dict[str, bytes]]:
     return manifest, files
 
 
-def _read(path: Path) -> bytes:
+def missing(model: Path) -> ManifestError:
+    """What to say where nothing tells how to read a model."""
+    return ManifestError(
+        f"{model.name} has no manifest",
+        why=f"{path_beside(model).name} is not beside it, and its metadata does not say how to read it",
+        cure=f"vedette adopt {model.name} -o {model.name}, or export it with vedette export",
+    )
+
+
+def read(path: Path) -> bytes:
+    """All of a model file.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
     try:
         return path.read_bytes()
     except OSError as error:

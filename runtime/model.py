@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import vedette
+from vedette.runtime import adoption
 from vedette.runtime import manifest as manifests
 from vedette.runtime.engine import open_engine
 from vedette.runtime.errors import ModelError, UsageError
@@ -54,13 +55,16 @@ class Model:
         self, model: str | Path, *, backend: str = "auto", imgsz: int | Size | None = None, **options: Any
     ) -> None:
         path = find_model(str(model))
-        self.manifest, data = manifests.load(path)
+        adopted = path.suffix == ".onnx" and path.is_file() and not manifests.path_beside(path).exists()
+        self.manifest, data = adoption.in_memory(path) if adopted else manifests.load(path)
         self._config = _configured(Config(), options, self.names)
         self._imgsz = _sized(imgsz)
         self._closed = False
         self._runners: dict[Config, Runner] = {}
         self.engine = open_engine(path, self.manifest, data, backend=backend)
         self.backend = self.engine.backend
+        if adopted:
+            self.manifest = adoption.settled(self.manifest, self.engine)
         self.runner()  # a wrong size or option is told now, not at the first frame
 
     @property

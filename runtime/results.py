@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from vedette.runtime.frame import Array, Frame
+from vedette.runtime.objects import ObjectMasks, OrientedBoxes
 from vedette.runtime.plugins import load
 
 
@@ -89,10 +90,38 @@ class Keypoints:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmentation:
-    """A class for every pixel."""
+    """A class for every pixel. What is derived is made when it is asked for, and again each time."""
 
     label_map: Array  # int16 [H, W]: index into names, -1 where none
-    probabilities: Array  # float32 [C, h, w] at the network's resolution, letterbox removed
+    maps: Array  # float32 [C, h, w] at the network's resolution, letterbox removed
+    logits: bool = False  # what `maps` are, else probabilities
+
+    @property
+    def probabilities(self) -> Array:
+        """Of every class, float32 [C, h, w] at the network's resolution, letterbox removed."""
+        return softmax(self.maps) if self.logits else self.maps
+
+    def probability(self, channel: int) -> Array:
+        """Of one class, float32 [H, W] at the original size."""
+        import cv2
+
+        chosen = np.ascontiguousarray(self.probabilities[channel])
+        height, width = self.label_map.shape
+        return cv2.resize(chosen, (width, height), interpolation=cv2.INTER_LINEAR)
+
+    @property
+    def fractions(self) -> dict[int, float]:
+        """The share of the picture of every class that is there, by rising class."""
+        counts = np.bincount(self.label_map.ravel() + 1)[1:]
+        return {int(index): float(counts[index] / self.label_map.size) for index in np.flatnonzero(counts)}
+
+
+def softmax(logits: Array) -> Array:
+    """Over the first axis, float32; 0 where that is no number."""
+    with np.errstate(invalid="ignore"):
+        powers = np.exp(logits - logits.max(axis=0))
+        shares: Array = powers / powers.sum(axis=0)
+    return np.where(np.isfinite(shares), shares, np.float32(0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,8 +133,9 @@ class Result:
     task: str
     names: Mapping[int, str]
     boxes: Boxes | None = None
-    masks: Masks | None = None
+    masks: Masks | ObjectMasks | None = None
     keypoints: Keypoints | None = None
+    obb: OrientedBoxes | None = None
     segmentation: Segmentation | None = None
     skeleton: tuple[tuple[int, int], ...] = ()
     latency_ms: Mapping[str, float] = field(default_factory=dict)
@@ -136,7 +166,7 @@ class Result:
         keep = np.atleast_1d(np.arange(len(self))[index])
         parts = {
             name: part[keep]
-            for name in ("boxes", "masks", "keypoints")
+            for name in ("boxes", "masks", "keypoints", "obb")
             if (part := getattr(self, name)) is not None
         }
         return replace(self, **parts)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vedette.kernels.packed_masks import PackedMasks, rle_text
 from vedette.runtime.errors import VedetteError
 from vedette.runtime.frame import Array
 
@@ -23,6 +24,12 @@ def encode(mask: Array) -> Rle:
     if flat.size and flat[0]:
         counts = np.concatenate([[0], counts])
     return {"size": [int(side) for side in mask.shape], "counts": _text_from_counts(counts.tolist())}
+
+
+def encode_packed(masks: PackedMasks, index: int) -> Rle:
+    """One of packed masks as {"size": [H, W], "counts": text}, straight from its bits."""
+    width, height = masks.size
+    return {"size": [height, width], "counts": rle_text(masks, index) or encode(masks.whole(index))["counts"]}
 
 
 def decode(rle: Rle) -> Array:

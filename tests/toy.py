@@ -1,7 +1,9 @@
 """A detector of a few weights, with its manifest: what tests run where accuracy is not the question."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,3 +60,26 @@ def with_manifest(path: Path, card: Manifest = CARD) -> Path:
     """Write a manifest that vouches for the file as it is."""
     manifests.save(replace(card, files={path.name: manifests.sha256(path.read_bytes())}), path)
     return path
+
+
+def constant_model(folder: Path, card: Manifest, outputs: Mapping[str, np.ndarray[Any, Any]]) -> Path:
+    """A graph that answers every picture of [batch, 3, h, w] with the same arrays, each of one image."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [helper.make_node("ReduceMean", ["images"], ["mean"], axes=[1, 2, 3], keepdims=0)]
+    nodes.append(helper.make_node("Mul", ["mean", "zero"], ["nothing"]))
+    weights, infos = [numpy_helper.from_array(np.zeros(1, np.float32), "zero")], []
+    for name, array in outputs.items():
+        ones = numpy_helper.from_array(np.array([-1] + [1] * array.ndim, np.int64), f"{name}_shape")
+        weights += [ones, numpy_helper.from_array(array[None].astype(np.float32), f"{name}_values")]
+        nodes.append(helper.make_node("Reshape", ["nothing", f"{name}_shape"], [f"{name}_nothing"]))
+        nodes.append(helper.make_node("Add", [f"{name}_nothing", f"{name}_values"], [name]))
+        infos.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *array.shape]))
+    pictures = helper.make_tensor_value_info(
+        "images", TensorProto.FLOAT, ["batch", *card.inputs[0].shape[1:]]
+    )
+    graph = helper.make_graph(nodes, "constant", [pictures], infos, weights)
+    path = folder / "constant.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    return with_manifest(path, card)

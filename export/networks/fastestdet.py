@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vedette.export.networks._coco import COCO_80
+from vedette.runtime.coco import COCO_80
 from vedette.runtime.manifest import Decoder, Input, Manifest, Output, Resize
 
 CLASSES = 80

@@ -17,12 +17,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vedette.export.networks._coco import COCO_80
 from vedette.export.networks._original import (
     convolution_layers,
     convolutions_from_onnx,
     state_dict_from_convolutions,
 )
+from vedette.runtime.coco import COCO_80
 from vedette.runtime.manifest import Decoder, Input, Manifest, Output, Resize
 
 STRIDES = (8, 16, 32)

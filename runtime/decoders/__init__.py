@@ -3,9 +3,11 @@
 Each file has a strict dataclass `Parameters`; `roles(outputs) -> dict | None`, the role of each output by its
 name if they have this family's layout; `claims(outputs) -> Parameters | None`, the parameters if they have;
 and `decode(outputs, manifest, parameters, conf, *, input_size) -> list` with one item per image of the batch,
-of the kind its task takes: Candidates (detection), People (pose), or float32 [C, h, w] (segmentation).
+of the kind its task takes: Candidates (detection), Instances (instances), People (pose), or float32 [C, h, w]
+(segmentation).
 `input_size` is the (width, height) of the network input that was used, which a dynamic manifest cannot say.
-A family of boxes has `heads(parameters, *, input_size) -> Heads` too, from which a GPU decodes without leaving the device.
+A family of boxes may have `heads(parameters, *, input_size) -> Heads | None` too, from which a GPU decodes without
+leaving the device; None where these parameters need the host.
 In: output arrays by name, float16 or float32.  Out: model-input pixels, float32.  Next: tasks/.
 """
 
@@ -13,7 +15,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -33,6 +35,55 @@ class Candidates:
     scores: Array  # float32 [N]
     class_ids: Array  # int64 [N]
     clip: bool = True  # boxes end where the picture does
+    suppress: bool = True  # what overlaps is still to go; False: the network has seen to it
+    in_image: bool = False  # boxes are in pixels of the original image, not of the network's input
+
+    def __getitem__(self, index: Any) -> "Candidates":
+        chosen = self.boxes_xyxy[index], self.scores[index], self.class_ids[index]
+        return Candidates(*chosen, self.clip, self.suppress, self.in_image)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prototyped:
+    """A mask is where its coefficients times the prototypes, enlarged, are above 0; it ends where its box does."""
+
+    coefficients: Array  # float32 [N, M]
+    prototypes: Array  # float32 [M, h, w], over the whole of the network's input
+
+    def __getitem__(self, index: Any) -> "Prototyped":
+        return Prototyped(self.coefficients[index], self.prototypes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Maps:
+    """A mask is where its map, enlarged, is above the threshold."""
+
+    values: Array  # float32 [N, h, w]
+    threshold: float
+    cover: Literal["input", "image", "box"] = "input"  # what a map lies over; box: as Mask R-CNN pastes them
+
+    def __getitem__(self, index: Any) -> "Maps":
+        return Maps(self.values[index], self.threshold, self.cover)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Instances:
+    """Boxes and what else is known of each."""
+
+    boxes: Candidates
+    masks: Prototyped | Maps | None = None
+    keypoints: Array | None = (
+        None  # float32 [N, K, 3]: x, y in the unit of the boxes, edge of the picture at 0; score
+    )
+    angles: Array | None = None  # float32 [N] radians: the boxes as cx cy w h are turned by it
+
+    def __getitem__(self, index: Any) -> "Instances":
+        return Instances(
+            self.boxes[index],
+            None if self.masks is None else self.masks[index],
+            None if self.keypoints is None else self.keypoints[index],
+            None if self.angles is None else self.angles[index],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +101,13 @@ class Heads:
     grids: tuple[Head, ...]
     multi_label: bool = False  # every class above conf, not only an anchor's best
     clip: bool = True
+    suppress: bool = True
+    unit: tuple[float, float] = (1.0, 1.0)  # input pixels of one unit of the outputs, across and down
+
+    def candidates(self, boxes_xyxy: Array, scores: Array, class_ids: Array) -> Candidates:
+        """Candidates whose boxes are in units of the outputs."""
+        pixels = boxes_xyxy if self.unit == (1.0, 1.0) else boxes_xyxy * np.array(self.unit * 2, np.float32)
+        return Candidates(pixels, scores, class_ids, self.clip, self.suppress)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,12 +134,11 @@ def boxes(heads: Heads, outputs: Mapping[str, Array], manifest: Manifest, conf: 
 
 def _concatenated(grids: Sequence[Decoded], heads: Heads) -> Candidates:
     if len(grids) == 1:
-        return Candidates(grids[0].boxes_xyxy, grids[0].scores, grids[0].class_ids, heads.clip)
-    return Candidates(
+        return heads.candidates(grids[0].boxes_xyxy, grids[0].scores, grids[0].class_ids)
+    return heads.candidates(
         np.concatenate([grid.boxes_xyxy for grid in grids]),
         np.concatenate([grid.scores for grid in grids]),
         np.concatenate([grid.class_ids for grid in grids]),
-        heads.clip,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vedette.kernels.nms import nms
-from vedette.runtime.decoders import Candidates
+from vedette.runtime.decoders import Candidates, Instances
 from vedette.runtime.frame import Array, Frame
 from vedette.runtime.manifest import Manifest
 from vedette.runtime.preprocess import Placement
@@ -19,10 +19,17 @@ DEFAULT_CONF = 0.25
 
 
 def finish(
-    decoded: Candidates, frame: Frame, placement: Placement, manifest: Manifest, config: Config
+    decoded: Candidates | Instances, frame: Frame, placement: Placement, manifest: Manifest, config: Config
 ) -> Result:
-    """Keep the chosen classes, suppress what overlaps, and move what is left onto the frame."""
-    return placed(_suppressed(decoded, config), frame, placement, manifest)
+    """Keep the chosen classes, suppress what overlaps, and move what is left onto the frame.
+
+    Of instances only the upright boxes are wanted.
+    """
+    if isinstance(decoded, Instances):
+        if decoded.angles is not None:
+            raise ValueError("boxes with an angle are of the task instances")
+        decoded = decoded.boxes
+    return placed(decoded[best(decoded, config)], frame, placement, manifest)
 
 
 def placed(kept: Candidates, frame: Frame, placement: Placement, manifest: Manifest) -> Result:
@@ -30,41 +37,55 @@ def placed(kept: Candidates, frame: Frame, placement: Placement, manifest: Manif
 
     Those that lie outside the picture are dropped, the others clipped to it unless their family wants them whole.
     """
-    width, height = frame.size
-    xyxy = placement.to_image(kept.boxes_xyxy.reshape(-1, 2, 2)).reshape(-1, 4)
-    clipped = np.clip(xyxy, 0, np.array([width, height, width, height], np.float32))
-    inside = (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
-    xyxy, class_ids = (clipped if kept.clip else xyxy)[inside], kept.class_ids[inside]
-    boxes = Boxes(xyxy, kept.scores[inside], class_ids, orig_shape=(height, width))
-    names = names_of(manifest, class_ids)
+    boxes, _ = on_frame(kept, frame, placement)
+    names = names_of(manifest, boxes.cls)
     return Result(frame=frame, model=manifest.name, task="detection", names=names, boxes=boxes)
 
 
-def _suppressed(decoded: Candidates, config: Config) -> Candidates:
-    """The candidates that stay, best first."""
-    arrays = decoded.boxes_xyxy, decoded.scores, decoded.class_ids
-    if config.classes:
-        chosen = np.isin(decoded.class_ids, config.classes)
-        arrays = arrays[0][chosen], arrays[1][chosen], arrays[2][chosen]
-    keep = nms(*arrays, iou_threshold=config.iou, max_det=config.max_det)
-    return Candidates(arrays[0][keep], arrays[1][keep], arrays[2][keep], decoded.clip)
+def on_frame(kept: Candidates, frame: Frame, placement: Placement) -> tuple[Boxes, Array]:
+    """The boxes of `placed`, and which candidates they are: bool [N]."""
+    width, height = frame.size
+    xyxy = kept.boxes_xyxy
+    if not kept.in_image:
+        xyxy = placement.to_image(xyxy.reshape(-1, 2, 2)).reshape(-1, 4)
+    clipped = np.clip(xyxy, 0, np.array([width, height, width, height], np.float32))
+    inside = np.all(clipped[:, 2:] > clipped[:, :2], axis=1)
+    xyxy, class_ids = (clipped if kept.clip else xyxy)[inside], kept.class_ids[inside]
+    return Boxes(xyxy, kept.scores[inside], class_ids, orig_shape=(height, width)), inside
+
+
+def best(decoded: Candidates, config: Config) -> Array:
+    """Indices of the candidates that stay, best first."""
+    rows = chosen(decoded, config)
+    arrays = decoded.boxes_xyxy[rows], decoded.scores[rows], decoded.class_ids[rows]
+    iou = config.iou if decoded.suppress else np.inf
+    kept: Array = rows[nms(*arrays, iou_threshold=iou, max_det=config.max_det)]
+    return kept
+
+
+def chosen(decoded: Candidates, config: Config) -> Array:
+    """Indices of the candidates of the classes that the user wants."""
+    if not config.classes:
+        return np.arange(len(decoded.scores))
+    return np.flatnonzero(np.isin(decoded.class_ids, config.classes))
 
 
 def record(result: Result) -> dict[str, Any]:
     """The task's part of the JSON record: boxes in pixels, to a hundredth."""
     assert result.boxes is not None
-    return {"detections": [_detection(result.boxes, index, result) for index in range(len(result))]}
+    return {"detections": [detection(result.boxes, index, result) for index in range(len(result))]}
 
 
-def _detection(boxes: Boxes, index: int, result: Result) -> dict[str, Any]:
+def detection(boxes: Boxes, index: int, result: Result) -> dict[str, Any]:
+    """One box of the record."""
     class_id = int(boxes.cls[index])
-    detection = {
+    found = {
         "box_xyxy": [round(float(side), 2) for side in boxes.xyxy[index]],
         "score": round(float(boxes.conf[index]), 5),
         "class_id": class_id,
         "label": result.names[class_id],
     }
-    return detection if boxes.id is None else {**detection, "track_id": int(boxes.id[index])}
+    return found if boxes.id is None else {**found, "track_id": int(boxes.id[index])}
 
 
 def draw(image: Array, result: Result) -> None:

@@ -1,8 +1,10 @@
 """Pose: people as joints.
 
 In: decoders.People.  Out: a Result with keypoints and, around them, boxes; best person first.
+Also what other programs read: OpenPose's JSON, and keypoints in COCO's order.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,20 @@ from vedette.runtime.results import Boxes, Keypoints, Result
 from vedette.runtime.tasks import Config, names_of
 
 DEFAULT_CONF = 0.4
+COCO_KEYPOINTS = (
+    *(
+        "nose",
+        "left_eye",
+        "right_eye",
+        "left_ear",
+        "right_ear",
+        "left_shoulder",
+        "right_shoulder",
+        "left_elbow",
+    ),
+    *("right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee"),
+    *("left_ankle", "right_ankle"),
+)
 
 
 def finish(decoded: People, frame: Frame, placement: Placement, manifest: Manifest, config: Config) -> Result:
@@ -65,6 +81,40 @@ def _pose(keypoints: Keypoints, boxes: Boxes, index: int) -> dict[str, Any]:
         "keypoints": [[round(x, 2), round(y, 2), round(s, 5)] if s > 0 else None for (x, y), s in joints],
     }
     return pose if boxes.id is None else {**pose, "track_id": int(boxes.id[index])}
+
+
+def openpose_json(result: Result) -> dict[str, Any]:
+    """OpenPose's JSON 1.1: each person's joints in the model's order, x, y and score side by side, 0, 0, 0 where one is missing.
+
+    Source: CMU OpenPose doc/02_output.md.
+    """
+    assert result.keypoints is not None
+    joints = np.concatenate([result.keypoints.xy, result.keypoints.conf[..., None]], axis=-1)
+    flat = ("face_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d")
+    others = (*flat, *(name.replace("2d", "3d") for name in ("pose_keypoints_2d", *flat)))
+    people = [
+        {
+            "pose_keypoints_2d": [round(float(value), 5) for value in person.ravel()],
+            **{name: [] for name in others},
+        }
+        for person in joints
+    ]
+    return {"version": 1.1, "people": people}
+
+
+def coco_keypoints(keypoints: Keypoints, names: Sequence[str]) -> Array:
+    """People in COCO's order of its 17 keypoints: float32 [P, 17, 3], x, y and score; 0 where `names` has no such joint.
+
+    Args:
+        keypoints: of a Result.
+        names: of its joints: `keypoint_names` in the manifest's decoder parameters.
+    """
+    joints = np.concatenate([keypoints.xy, keypoints.conf[..., None]], axis=-1)
+    ordered = np.zeros((len(joints), len(COCO_KEYPOINTS), 3), np.float32)
+    for place, name in enumerate(COCO_KEYPOINTS):
+        if name in names:
+            ordered[:, place] = joints[:, list(names).index(name)]
+    return ordered
 
 
 def draw(image: Array, result: Result) -> None:

@@ -1,95 +1,128 @@
 """Segmentation: a class for every pixel.
 
-In: float32 [C, h, w] probabilities over the network's input.  Out: a Result with a label map and masks.
-A class named "background" means none of the others.
+In: float32 [C, h, w] probabilities over the network's input, or Logits.  Out: a Result with a label map and masks.
+A class named "background" means none of the others.  Next: kernels/argmax_labels.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from vedette.kernels.argmax_labels import NONE as UNLABELLED
+from vedette.kernels.argmax_labels import Window, argmax_labels, overlay_labels
+from vedette.runtime.decoders.unet import Logits
 from vedette.runtime.frame import Array, Frame
 from vedette.runtime.manifest import Manifest
-from vedette.runtime.preprocess import Placement
-from vedette.runtime.results import Masks, Result, Segmentation
+from vedette.runtime.preprocess import Placement, Size
+from vedette.runtime.results import Masks, Result, Segmentation, softmax
 from vedette.runtime.rle import encode
 from vedette.runtime.tasks import Config, names_of
 
 DEFAULT_CONF = 0.5
 NONE = -1
+ALPHA = 128  # of 255: colours over the picture
 
 
-def finish(decoded: Array, frame: Frame, placement: Placement, manifest: Manifest, config: Config) -> Result:
-    """Cut the letterbox off, enlarge the probabilities to the frame, then decide.
+def finish(
+    decoded: Array | Logits, frame: Frame, placement: Placement, manifest: Manifest, config: Config
+) -> Result:
+    """Cut the letterbox off, enlarge the maps to the frame, then decide.
 
     A single class must exceed conf. Of several the likeliest wins, and must exceed conf if the user sets it.
     """
-    probabilities = _without_letterbox(decoded, placement)
-    label_map = _decide(_resized(probabilities, frame.size), manifest.labels, config)
-    counts = np.bincount(label_map.ravel() + 1, minlength=len(decoded) + 1)[1:]
-    present = np.flatnonzero(counts)
-    masks = Masks(np.stack([label_map == index for index in present])) if len(present) else None
+    logits = isinstance(decoded, Logits)
+    maps = _without_letterbox(decoded.maps if isinstance(decoded, Logits) else decoded, placement)
+    decide = _of_one if len(maps) == 1 else _of_logits if logits else _likeliest
+    segmentation = Segmentation(decide(maps, frame.size, manifest, config), maps, logits)
+    present = list(segmentation.fractions)
     return Result(
         frame=frame,
         model=manifest.name,
         task="segmentation",
         names=names_of(manifest, present),
-        masks=masks,
-        segmentation=Segmentation(label_map, probabilities),
+        masks=_masks(segmentation.label_map, present),
+        segmentation=segmentation,
     )
 
 
-def _without_letterbox(decoded: Array, placement: Placement) -> Array:
-    """The part of [C, h, w] that holds the picture; maps smaller than the input are enlarged to it first."""
+def _masks(label_map: Array, present: Sequence[int]) -> Masks | None:
+    return Masks(np.stack([label_map == index for index in present])) if present else None
+
+
+def _without_letterbox(maps: Array, placement: Placement) -> Array:
+    """The part of [C, h, w] that holds the picture, copied; maps smaller than the input are enlarged to it first."""
     width, height = placement.input_size
-    whole = decoded if decoded.shape[1:] == (height, width) else _resized(decoded, (width, height))
+    whole = maps if maps.shape[1:] == (height, width) else _resized(maps, (width, height))
     rows, columns = placement.crop
-    return np.ascontiguousarray(whole[:, rows, columns])
+    return whole[:, rows, columns].copy()
 
 
-def _resized(maps: Array, size: tuple[int, int]) -> Array:
+def _resized(maps: Array, size: Size) -> Array:
     """Bilinear, pixel centres at halves: [C, height, width] for a size of (width, height)."""
     import cv2
 
-    return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in maps])
+    planes = [np.ascontiguousarray(plane) for plane in maps]
+    return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in planes])
 
 
-def _decide(maps: Array, labels: tuple[str, ...], config: Config) -> Array:
-    """The class of each pixel of [C, H, W] probabilities, int16 [H, W], NONE where there is none."""
-    if len(maps) == 1:  # the class is the last: of ("person",) or of ("background", "person")
-        threshold = DEFAULT_CONF if config.conf is None else config.conf
-        chosen = np.where(maps[0] > threshold, max(len(labels), 1) - 1, NONE)
-    else:
-        chosen = maps.argmax(axis=0)
-        if config.conf is not None:
-            chosen[maps.max(axis=0) <= config.conf] = NONE
-    classes = range(max(len(maps), len(labels)))
-    wanted = [index for index in classes if not config.classes or index in config.classes]
-    table = np.full(len(classes) + 1, NONE, np.int16)  # its last place is that of NONE
+def _of_one(maps: Array, size: Size, manifest: Manifest, config: Config) -> Array:
+    """The label map of a single class, which is the last: of ("person",) or of ("background", "person")."""
+    index = max(len(manifest.labels), 1) - 1
+    threshold = DEFAULT_CONF if config.conf is None else config.conf
+    found = index if _wanted(index, manifest, config) else NONE
+    return np.where(_resized(maps, size)[0] > threshold, found, NONE).astype(np.int16)
+
+
+def _of_logits(maps: Array, size: Size, manifest: Manifest, config: Config) -> Array:
+    """Probabilities are needed only to be compared with conf."""
+    return _likeliest(maps if config.conf is None else softmax(maps), size, manifest, config)
+
+
+def _likeliest(maps: Array, size: Size, manifest: Manifest, config: Config) -> Array:
+    """The label map of several classes: the greatest of [C, h, w] at each pixel, NONE where it is not wanted."""
+    table = np.full(UNLABELLED + 1, NONE, np.int16)
+    wanted = [index for index in range(len(maps)) if _wanted(index, manifest, config)]
     table[wanted] = wanted
-    table[[index for index, label in enumerate(labels) if label == "background"]] = NONE
+    chosen = argmax_labels(maps, Window((maps.shape[2], maps.shape[1])), size, above=config.conf)
     label_map: Array = table[chosen]
     return label_map
 
 
+def _wanted(index: int, manifest: Manifest, config: Config) -> bool:
+    return manifest.labels[index : index + 1] != ("background",) and index in (config.classes or (index,))
+
+
 def record(result: Result) -> dict[str, Any]:
     """The task's part of the JSON record: share of the picture and mask of every class that is there."""
+    assert result.segmentation is not None
+    shares = result.segmentation.fractions
     found = dict(_labelled_masks(result))
     return {
         "segmentation": {
-            "fractions": {result.names[index]: round(float(mask.mean()), 6) for index, mask in found.items()},
+            "fractions": {result.names[index]: round(shares[index], 6) for index in found},
             "rle": {result.names[index]: encode(mask) for index, mask in found.items()},
         }
     }
 
 
 def draw(image: Array, result: Result) -> None:
-    """A tint and an outline for every class."""
-    from vedette.runtime.draw import colour_of, tint
+    """A tint and an outline for every class; of several that the network knows, a legend of those that are there."""
+    from vedette.runtime.draw import colour_of, legend, outline, tint
 
-    for index, mask in _labelled_masks(result):
-        tint(image, mask, colour_of(index))
+    assert result.segmentation is not None
+    found = list(_labelled_masks(result))
+    if len(result.segmentation.maps) == 1:
+        for index, mask in found:
+            tint(image, mask, colour_of(index))
+        return
+    palette = np.zeros((UNLABELLED + 1, 4), np.uint8)
+    for index, _ in found:
+        palette[index] = *colour_of(index), ALPHA
+    overlay_labels(image, result.segmentation.label_map.astype(np.uint8), palette)  # NONE becomes UNLABELLED
+    for index, mask in found:
+        outline(image, mask, colour_of(index))
+    legend(image, [(result.names[index], colour_of(index)) for index, _ in found])
 
 
 def _labelled_masks(result: Result) -> Iterator[tuple[int, Array]]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuda_host.shim import Library, device_array
+from cuda_host.shim import Library
 from vedette.kernels.argmax_labels import (
     CASES,
     NONE,
@@ -41,14 +41,14 @@ def launch(
     library: Library, cases: Sequence[Case], images: Sequence[Array], palette: Array, above: float | None
 ) -> list[tuple[Array, Array]]:
     """Labels of each case, and its image under their colours."""
-    blocks, alive, results = device_array((len(cases),), LABELLING), [], []
-    colours = device_array(palette.shape, np.uint8, palette)
+    blocks, alive, results = library.array((len(cases),), LABELLING), [], []
+    colours = library.array(palette.shape, np.uint8, palette)
     blocks["none"], blocks["above"] = (0, -np.inf) if above is None else (NONE, above)
     blocks["palette"] = colours.ctypes.data
     for block, (maps, window, size), image in zip(blocks, cases, images, strict=True):
-        labels, pixels = device_array(size[::-1], np.uint8), device_array(image.shape, np.uint8, image)
-        memory = {"maps": device_array(maps.shape, maps.dtype, maps), "labels": labels, "image": pixels}
-        memory |= _tables(window, size)
+        labels, pixels = library.array(size[::-1], np.uint8), library.array(image.shape, np.uint8, image)
+        memory = {"maps": library.array(maps.shape, maps.dtype, maps), "labels": labels, "image": pixels}
+        memory |= _tables(library, window, size)
         for name in ("maps", "labels", "image", *TABLES):
             block[name] = memory[name].ctypes.data if name in memory else 0
         block["classes"], block["half_precision"] = len(maps), maps.dtype == np.float16
@@ -63,13 +63,13 @@ def launch(
     return results
 
 
-def _tables(window: Window, size: tuple[int, int]) -> dict[str, Array]:
+def _tables(library: Library, window: Window, size: tuple[int, int]) -> dict[str, Array]:
     """What is interpolated, by the names of the members; nothing where sizes are equal."""
     if window.size == size:
         return {}
     x, y = (resize_tables(window.size[axis], size[axis]) for axis in range(2))
     tables = zip(TABLES, (x[0], x[2], y[0], y[1], y[2]), strict=True)
-    return {name: device_array(table.shape, table.dtype, table) for name, table in tables}
+    return {name: library.array(table.shape, table.dtype, table) for name, table in tables}
 
 
 def drawn_case(random: np.random.Generator) -> Case:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import encoders
 import numpy as np
 import pytest
 import toy
@@ -20,7 +21,7 @@ from vedette.runtime import manifest as manifests
 from vedette.runtime.backends import onnxruntime_, tensorrt_
 from vedette.runtime.errors import DeviceError, ModelError
 from vedette.runtime.frame import Frame
-from vedette.runtime.manifest import Manifest
+from vedette.runtime.manifest import Decoder, Input, Manifest, Output
 from vedette.runtime.model import find_model
 from vedette.runtime.pipeline import Pipeline
 from vedette.runtime.results import Result
@@ -113,6 +114,32 @@ def test_batches_of_any_size_and_shape_are_what_the_host_finds(tmp_path: Path) -
         runner, host, engine = runners(toy.onnx_model(tmp_path))
         for frames in (mixed, mixed[:1], mixed[1:], mixed, mixed[::-1], pictures(4), pictures(4)):
             assert_equal(run(runner, frames), run(host, frames))
+        runner.close()
+        engine.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "suppressed"),
+    [("v8 of 0 to 1", 2), ("v5", 2), ("end to end of 0 to 1", 3), ("rf-detr", 3), ("ssd, decoded", 2)],
+)
+def test_units_and_families_that_are_not_suppressed_mean_the_same(
+    name: str, suppressed: int, tmp_path: Path
+) -> None:
+    """The last two are decoded on the host."""
+    family, parameters, encode, _ = encoders.CASES[name]
+    things = [encoders.Thing((10, 12, 90, 60), 0.9, 1), encoders.Thing((100, 30, 150, 80), 0.8, 0)]
+    arrays = encode([*things, encoders.Thing((12, 12, 90, 62), 0.7, 1)], encoders.SIZE)
+    width, height = encoders.SIZE
+    one, four = ((batch, 3, height, width) for batch in (1, 4))
+    pixels = Input("images", (-1, 3, height, width), "float32", one, one, four, pixel_format="bgr")
+    outputs = tuple(Output(role, (-1, *array.shape), role=role) for role, array in arrays.items())
+    card = Manifest("m", "detection", (pixels,), outputs, Decoder(family, parameters), labels=("a", "b", "c"))
+    with machine():
+        runner, host, engine = runners(toy.constant_model(tmp_path, card, arrays))
+        for frames in (pictures(2), pictures(1)) * 2:
+            found = run(runner, frames)
+            assert_equal(found, run(host, frames))
+            assert [len(result) for result in found] == [suppressed] * len(frames)
         runner.close()
         engine.close()
 

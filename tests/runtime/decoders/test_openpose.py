@@ -3,9 +3,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vedette.kernels._paf_cases import draw_maps
-from vedette.runtime.decoders import People
-from vedette.runtime.decoders.openpose import COCO_18, Parameters, decode
+from vedette.kernels._paf_cases import crowd, draw_maps
+from vedette.runtime.decoders import People, trt_pose
+from vedette.runtime.decoders.openpose import (
+    BODY_25,
+    COCO_18,
+    Parameters,
+    claims,
+    decode,
+    openpose_exact,
+    roles,
+)
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import Decoder, Manifest, Output
 
@@ -88,3 +96,86 @@ def test_coco_18_is_whole() -> None:
     assert len(COCO_18.pairs) == len(COCO_18.paf_channels) == 19
     assert sorted(channel for pair in COCO_18.paf_channels for channel in pair) == list(range(38))
     assert len(COCO_18.skeleton) == 17
+
+
+# ---- BODY_25, trt_pose and OpenPose's own mode, on crowds
+
+FEET = np.array(
+    [(9.3, 16.8), (10, 16.5), (7.4, 16.4), (3.4, 16.8), (2.7, 16.5), (5.4, 16.4)]
+)  # toes, heel; left first
+MID_HIP = np.array([(6.3, 9.6)])
+STANDING_25 = np.concatenate([PERSON[:8] * 0.6, MID_HIP, PERSON[8:] * 0.6, FEET])
+BODY_MANIFEST = Manifest("m", "pose", (), (Output("net", (), role="maps"),), Decoder("openpose"))
+
+
+def assert_crowd(people: People, truth: Array, *, within: float) -> None:
+    """Everybody once, every joint under its own name and at its place; truth in input pixels."""
+    assert people.xy.shape == truth.shape
+    distances = np.linalg.norm(people.xy[:, None] - truth[None], axis=-1)
+    order = distances[:, :, 1].argmin(axis=1)
+    assert sorted(order.tolist()) == list(range(len(truth)))
+    assert (people.joint_scores > 0).all()
+    assert distances[np.arange(len(order)), order].max() < within
+
+
+@pytest.mark.parametrize(("parameters", "within"), [(BODY_25, 3.0), (openpose_exact(BODY_25), 1.5)])
+def test_thirty_people_of_body_25_have_all_their_joints_under_their_own_names(
+    parameters: Parameters, within: float
+) -> None:
+    cells = crowd(30, pairs=BODY_25.pairs, person=STANDING_25, seed=1, size=(120, 200))
+    heatmaps, pafs = draw_maps(cells, size=(120, 200), pairs=BODY_25.pairs, channels=BODY_25.paf_channels)
+    background = 1 - heatmaps.max(axis=0, keepdims=True)
+    maps = np.concatenate([heatmaps, background, pafs])[None]
+    assert maps.shape[1] == 78
+    (people,) = decode({"net": maps}, BODY_MANIFEST, parameters, 0.4, input_size=(1600, 960))
+    assert_crowd(people, cells * 8 + 3.5, within=within)
+
+
+def test_trt_pose_has_y_before_x_and_no_background() -> None:
+    parameters = trt_pose.COCO_17_AND_NECK
+    order = [COCO_18.keypoint_names.index(name) for name in parameters.keypoint_names]
+    cells = crowd(12, pairs=parameters.pairs, person=PERSON[order] * 0.6, size=(112, 112))
+    heatmaps, pafs = draw_maps(
+        cells, size=(112, 112), pairs=parameters.pairs, channels=parameters.paf_channels
+    )
+    dy = cells[0, 13, 1] - cells[0, 15, 1]  # of the first limb, from ankle to knee, which goes up
+    assert np.sign(pafs[0]).sum() * np.sign(dy) > 0
+    outputs = {"a": heatmaps[None], "b": pafs[None]}
+    (people,) = trt_pose.decode(outputs, MANIFEST, parameters, 0.4, input_size=(448, 448))
+    assert_crowd(people, cells * 4 + 1.5, within=1.2)
+
+
+def test_openpose_exact_is_in_the_parameters() -> None:
+    exact = openpose_exact(COCO_18)
+    assert (exact.upsample, exact.window, exact.openpose_rules, exact.stride) == (8, 7, True, 8)
+    person = PERSON + 0.13  # in the middle of a cell it has four equal pixels when enlarged, and so no peak
+    (people,) = found(maps_of(person[None]), exact)
+    np.testing.assert_allclose(people.xy[0], person * 8 + 3.5, atol=1.2)
+
+
+@pytest.mark.parametrize(
+    ("channels", "parameters", "named"),
+    [
+        ((57,), COCO_18, {"maps"}),
+        ((78,), BODY_25, {"maps"}),
+        ((26, 52), BODY_25, {"heatmaps", "pafs"}),
+        ((38, 19), COCO_18, {"heatmaps", "pafs"}),
+    ],
+)
+def test_the_layout_is_known_by_its_channels(
+    channels: tuple[int, ...], parameters: Parameters, named: set[str]
+) -> None:
+    outputs = [Output(str(count), (-1, count, 46, 82)) for count in channels]
+    assert claims(outputs) == parameters
+    assert set((roles(outputs) or {}).values()) == named
+
+
+def test_body_25_is_whole() -> None:
+    assert len(BODY_25.keypoint_names) == len(set(BODY_25.keypoint_names)) == 25
+    assert len(BODY_25.pairs) == len(BODY_25.paf_channels) == 26
+    assert sorted(channel for pair in BODY_25.paf_channels for channel in pair) == list(range(52))
+    assert len(BODY_25.skeleton) == 24
+    sides = ("left", "right")
+    for start, end in BODY_25.skeleton:  # no limb joins left and right
+        names = BODY_25.keypoint_names[start], BODY_25.keypoint_names[end]
+        assert len({name.split("_")[0] for name in names if name.startswith(sides)}) < 2

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vedette.runtime.decoders import Candidates
+from vedette.runtime.decoders import Candidates, Instances
 from vedette.runtime.frame import Frame
 from vedette.runtime.manifest import Decoder, Manifest, Resize
 from vedette.runtime.preprocess import Placement, place
@@ -107,3 +107,30 @@ def test_supervision_takes_the_result_unchanged() -> None:
     detections = supervision.Detections.from_ultralytics(result)
     assert detections.xyxy.tolist() == [[20, 20, 120, 80], [0, 10, 10, 30]]
     assert detections.class_id.tolist() == [1, 0]
+
+
+def test_boxes_of_instances_are_taken_unless_they_are_turned() -> None:
+    candidates = Candidates(np.array([[10, 35, 60, 65]], np.float32), np.array([0.9]), np.array([1]))
+    joints = np.ones((1, 17, 3), np.float32)
+    found = finish(Instances(candidates, keypoints=joints), FRAME, LETTERBOX, MANIFEST, DEFAULT)
+    assert found.summary() == "1 dog"
+    assert found.keypoints is None
+    with pytest.raises(ValueError, match="angle"):
+        finish(Instances(candidates, angles=np.ones(1)), FRAME, LETTERBOX, MANIFEST, DEFAULT)
+
+
+def test_what_the_network_has_suppressed_is_only_counted() -> None:
+    boxes = np.tile(np.array([[10, 35, 60, 65]], np.float32), (3, 1))
+    candidates = Candidates(boxes, np.array([0.5, 0.9, 0.7], np.float32), np.ones(3, int), suppress=False)
+    found = finish(candidates, FRAME, LETTERBOX, MANIFEST, Config(max_det=2))
+    assert found.boxes is not None
+    np.testing.assert_allclose(found.boxes.conf, [0.9, 0.7])
+
+
+def test_boxes_in_pixels_of_the_picture_stay_where_they_are() -> None:
+    candidates = Candidates(
+        np.array([[10, 35, 60, 65]], np.float32), np.array([0.9]), np.ones(1, int), in_image=True
+    )
+    found = finish(candidates, FRAME, LETTERBOX, MANIFEST, DEFAULT)
+    assert found.boxes is not None
+    assert found.boxes.xyxy.tolist() == [[10, 35, 60, 65]]

@@ -1,16 +1,18 @@
+import json
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from vedette.runtime.decoders import People
-from vedette.runtime.decoders.openpose import COCO_18
+from vedette.runtime.decoders.openpose import BODY_25, COCO_18, Parameters
+from vedette.runtime.decoders.trt_pose import COCO_17_AND_NECK
 from vedette.runtime.frame import Frame
 from vedette.runtime.manifest import Decoder, Manifest
 from vedette.runtime.preprocess import Placement
-from vedette.runtime.results import Result
+from vedette.runtime.results import Keypoints, Result
 from vedette.runtime.tasks import Config
-from vedette.runtime.tasks.pose import finish, record
+from vedette.runtime.tasks.pose import COCO_KEYPOINTS, coco_keypoints, finish, openpose_json, record
 
 MANIFEST = Manifest("m", "pose", (), (), Decoder("openpose", asdict(COCO_18)), labels=("person",))
 DEFAULT = Config()
@@ -94,3 +96,51 @@ def test_supervision_takes_the_result_unchanged() -> None:
     supervision = pytest.importorskip("supervision")
     keypoints = supervision.KeyPoints.from_ultralytics(finished([{0: (10, 5), 2: (30, 5)}], [0.7]))
     assert keypoints.xy.shape == (1, 18, 2)
+
+
+def test_openpose_json_is_version_one_point_one() -> None:
+    document = openpose_json(finished([{0: (10, 5), 2: (30, 5)}, {1: (1, 1)}], [0.7, 0.6]))
+    assert json.loads(json.dumps(document)) == document
+    assert document["version"] == 1.1
+    assert len(document["people"]) == 2
+    person = document["people"][0]
+    assert person["pose_keypoints_2d"][:9] == [20.5, 10.5, 0.5, 0, 0, 0, 60.5, 10.5, 0.5]
+    assert len(person["pose_keypoints_2d"]) == 18 * 3
+    assert (
+        person["face_keypoints_2d"]
+        == person["hand_left_keypoints_2d"]
+        == person["hand_right_keypoints_2d"]
+        == []
+    )
+    assert openpose_json(finished([], [])) == {"version": 1.1, "people": []}
+
+
+@pytest.mark.parametrize("parameters", [COCO_18, BODY_25, COCO_17_AND_NECK])
+def test_coco_keypoints_are_found_by_name(parameters: Parameters) -> None:
+    names = parameters.keypoint_names
+    xy = np.stack([np.arange(len(names)), 2 * np.arange(len(names))], axis=1)[None].astype(np.float32)
+    ordered = coco_keypoints(Keypoints(xy, np.full((1, len(names)), 0.5, np.float32)), names)
+    assert ordered.shape == (1, 17, 3)
+    assert [names[int(x)] for x in ordered[0, :, 0]] == list(COCO_KEYPOINTS)
+    assert (ordered[0, :, 1] == 2 * ordered[0, :, 0]).all()
+    assert (ordered[..., 2] == 0.5).all()
+
+
+def test_a_joint_that_the_model_lacks_is_missing_in_coco_order() -> None:
+    keypoints = Keypoints(np.ones((2, 1, 2), np.float32), np.ones((2, 1), np.float32))
+    ordered = coco_keypoints(keypoints, ("right_ankle",))
+    assert ordered[:, 16].tolist() == [[1, 1, 1]] * 2
+    assert not ordered[:, :16].any()
+
+
+def test_twenty_five_joints_are_drawn_with_twenty_four_limbs() -> None:
+    xy = np.random.default_rng(0).uniform(10, 90, (1, 25, 2)).astype(np.float32)
+    people = People(xy, np.ones((1, 25), np.float32), np.ones(1, np.float32), BODY_25.skeleton)
+    result = finish(
+        people, FRAME, HALF, replace(MANIFEST, decoder=Decoder("openpose", asdict(BODY_25))), DEFAULT
+    )
+    assert result.keypoints is not None
+    assert len(result.skeleton) == 24
+    picture = result.plot()
+    for x, y in np.rint(result.keypoints.xy[0]).astype(int):
+        assert picture[y, x].any()

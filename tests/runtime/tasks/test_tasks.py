@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from vedette.runtime.decoders import Candidates, People
+from vedette.runtime.decoders import Candidates, Instances, Maps, People, Prototyped
 from vedette.runtime.decoders.openpose import COCO_18
 from vedette.runtime.frame import Frame
 from vedette.runtime.manifest import Decoder, Manifest, Task
@@ -27,6 +27,14 @@ FOUND: Mapping[str, tuple[Decoder, Any]] = {
         Decoder("fastestdet"),
         Candidates(np.array([[4, 8, 20, 24]], np.float32), np.array([0.9], np.float32), np.array([0])),
     ),
+    "instances": (
+        Decoder("mask_rcnn"),
+        Instances(
+            Candidates(np.array([[4, 8, 20, 24]], np.float32), np.array([0.9], np.float32), np.array([0])),
+            Maps(np.full((1, 28, 28), 0.9, np.float32), 0.5, "box"),
+            np.full((1, 17, 3), 16, np.float32),
+        ),
+    ),
     "pose": (
         Decoder("openpose", asdict(COCO_18)),
         People(PERSON, np.full((1, 18), 0.5, np.float32), np.array([0.8], np.float32)),
@@ -35,6 +43,11 @@ FOUND: Mapping[str, tuple[Decoder, Any]] = {
 }
 NOTHING: Mapping[str, Any] = {
     "detection": Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64)),
+    "instances": Instances(
+        Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64)),
+        Prototyped(np.zeros((0, 32), np.float32), np.zeros((32, 8, 8), np.float32)),
+        np.zeros((0, 17, 3), np.float32),
+    ),
     "pose": People(np.zeros((0, 18, 2), np.float32), np.zeros((0, 18), np.float32), np.zeros(0, np.float32)),
     "segmentation": np.zeros((1, 32, 32), np.float32),
 }

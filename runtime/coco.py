@@ -1,4 +1,4 @@
-"""COCO's 80 class names in the order of its category ids (Lin et al., Microsoft COCO, 2014)."""
+"""COCO's 80 class names in the order of its category ids, and the list with its gaps (Lin et al., Microsoft COCO, 2014)."""
 
 COCO_80 = tuple(
     name.replace("_", " ")
@@ -85,3 +85,7 @@ COCO_80 = tuple(
         "toothbrush",
     ]
 )
+
+GAPS = (0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83)  # of the category ids 0 to 90, which name nothing
+_NAMES = iter(COCO_80)
+COCO_91 = tuple(f"category {index}" if index in GAPS else next(_NAMES) for index in range(91))

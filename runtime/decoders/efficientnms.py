@@ -1,0 +1,71 @@
+"""Boxes from a graph that ends in a suppression: TensorRT's EfficientNMS plug-in, TensorFlow's detection models.
+
+In: outputs num_dets [N, 1] or [N], det_boxes [N, k, 4], det_scores [N, k], det_classes [N, k].
+Out: Candidates that nothing suppresses any more. Rows from num_dets on mean nothing.
+
+Sources: TensorRT plugin/efficientNMSPlugin/README.md; TensorFlow's object detection API (detection_boxes …).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vedette.runtime.decoders import Candidates, named
+from vedette.runtime.decoders._boxes import CORNERS, Box, Size
+from vedette.runtime.decoders.rtdetr import rows_found
+from vedette.runtime.frame import Array
+from vedette.runtime.manifest import STRICT, Manifest, Output
+
+ROLES = ("num_dets", "det_boxes", "det_scores", "det_classes")
+TENSORRT = (ROLES, ("num_detections", "detection_boxes", "detection_scores", "detection_classes"))
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a manifest may say."""
+
+    __pydantic_config__ = STRICT
+    box: Box = CORNERS
+    first_class: int = 0  # the number of class 0
+
+
+def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
+    """The role of each output by name, if they have the plug-in's names or TensorFlow's."""
+    names = {output.name.partition(":")[0]: output.name for output in outputs}
+    for known in TENSORRT:
+        if len(outputs) == len(known) and names.keys() == set(known):
+            return {names[name]: role for name, role in zip(known, ROLES, strict=True)}
+    return None
+
+
+def claims(outputs: Sequence[Output]) -> Parameters | None:
+    """The parameters, if the outputs have the plug-in's names, or TensorFlow's: then y x y x from 0 to 1, classes from 1."""
+    found = roles(outputs)
+    if found is None:
+        return None
+    return Parameters() if "num_dets" in found else Parameters(Box("yxyx", "normalised"), first_class=1)
+
+
+def decode(
+    outputs: Mapping[str, Array],
+    manifest: Manifest,
+    parameters: Parameters,
+    conf: float,
+    *,
+    input_size: Size,
+) -> list[Candidates]:
+    """The boxes that score above conf, an item an image."""
+    counts, boxes, scores, classes = (named(outputs, manifest, role) for role in ROLES)
+    classes = classes - np.float32(parameters.first_class)
+    return [
+        rows_found(
+            np.concatenate([b, s[:, None], c[:, None]], axis=1)[: _whole(count)],
+            parameters.box, conf, input_size,
+        )
+        for count, b, s, c in zip(counts.reshape(len(boxes)), boxes, scores, classes, strict=True)
+    ]  # fmt: skip
+
+
+def _whole(count: float) -> int:
+    return int(count) if np.isfinite(count) and count > 0 else 0
