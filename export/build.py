@@ -60,10 +60,8 @@ def export(
         raise UsageError(
             f"--precision {options.precision} is not offered", why="there are fp32 and fp16", cure="use fp16"
         )
-    module, card = network_and_card(reference, options.imgsz)
     source = weights or zoo_weights(reference)
-    if source:
-        load_weights(module, source)
+    module, card = network_with(source, reference, options.imgsz)
     card = sized(replace(card, precision=options.precision), options)  # type: ignore[arg-type]
     if card.decoder.family:
         parameters_of(manifests.parse(manifests.dumps(card), origin=f"the card of {reference}"))
@@ -139,6 +137,20 @@ def network_and_card(reference: str, imgsz: Size | None = None) -> tuple[nn.Modu
         )
     plugin = load(NETWORKS, name)
     return plugin.network().eval(), plugin.card()
+
+
+def network_with(
+    source: Path | None, reference: str, imgsz: Size | None = None
+) -> tuple[nn.Module, Manifest]:
+    """The same with weights; from_weights of a network's file makes both after the weights, whatever their size."""
+    name = reference.replace("-", "_")
+    if source and name in names(NETWORKS) and hasattr(load(NETWORKS, name), "from_weights"):
+        made: tuple[nn.Module, Manifest] = load(NETWORKS, name).from_weights(source)
+        return made
+    module, card = network_and_card(reference, imgsz)
+    if source:
+        load_weights(module, source)
+    return module, card
 
 
 def _foreign(reference: str, imgsz: Size | None) -> tuple[nn.Module, Manifest]:

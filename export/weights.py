@@ -1,4 +1,4 @@
-"""Trained weights, read without running anything in them: safetensors, or .pt files by PyTorch's weights_only loader."""
+"""Trained weights, read without running anything in them: .safetensors, .pt by PyTorch's weights_only loader, darknet's files."""
 
 import pickle
 import zipfile
@@ -12,11 +12,16 @@ from vedette.runtime.errors import ModelError
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    """Load a state dict strictly, as float32.
+    """Load a state dict strictly, as float32; or darknet's .weights, where the network has its layers.
 
     Raises:
         ModelError: unreadable, holding more than tensors, or for another network.
     """
+    if path.suffix == ".weights":
+        from vedette.export.networks._darknet import load_darknet
+
+        load_darknet(module, path)
+        return
     state = {
         name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in read(path).items()
     }
@@ -37,7 +42,7 @@ def read(path: Path) -> dict[str, torch.Tensor]:
         raise ModelError(f"cannot read {path}", why="no such file", cure="check --weights")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    state = _read_pickle(path)
+    state = read_pickle(path)
     for key in ("state_dict", "model"):
         state = state.get(key, state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(
@@ -64,7 +69,7 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _read_pickle(path: Path) -> Any:
+def read_pickle(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
