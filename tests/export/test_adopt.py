@@ -1,0 +1,140 @@
+"""Foreign models: what they say of themselves is believed, what stays open is tried, what stays ambiguous is refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import toy
+
+from vedette import Model
+from vedette.runtime import manifest as manifests
+from vedette.runtime.adoption import Hints, proposals
+from vedette.runtime.coco import COCO_80, COCO_91
+from vedette.runtime.errors import ManifestError, ModelError, UsageError
+
+onnx = pytest.importorskip("onnx")
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+SAID = {"task": "detect", "names": "{0: 'cat', 1: 'dog'}", "imgsz": "[64, 96]", "stride": "32"}
+
+
+def constant_model(
+    path: Path,
+    outputs: dict[str, np.ndarray[Any, Any]],
+    said: dict[str, str],
+    size: tuple[int, int] = (96, 64),
+) -> Path:
+    """A graph that answers every picture of (width, height) with these arrays, [1, …] each."""
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    picture = helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, [1, 3, size[1], size[0]])
+    nodes, values = [helper.make_node("ReduceMin", ["images"], ["least"], keepdims=0)], []
+    weights = [numpy_helper.from_array(np.zeros((), np.float32), "zero")]
+    nodes.append(helper.make_node("Mul", ["least", "zero"], ["nothing"]))
+    for name, array in outputs.items():
+        weights.append(numpy_helper.from_array(array.astype(np.float32), f"{name}_w"))
+        nodes.append(helper.make_node("Add", [f"{name}_w", "nothing"], [name]))
+        values.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, array.shape))
+    graph = helper.make_graph(nodes, "g", [picture], values, weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    for key, value in said.items():
+        model.metadata_props.add(key=key, value=value)
+    onnx.save(model, str(path))
+    return path
+
+
+def v8(unit: float = 1.0) -> np.ndarray[Any, Any]:
+    """[1, 6, 126], the cells of a 96 x 64 input: everywhere faint boxes, and a dog of 40 x 20 in the middle."""
+    values = np.zeros((1, 6, 126), np.float32)
+    values[0, :4] = np.array([20, 20, 30, 30], np.float32)[:, None] / unit
+    values[0, :4, 50] = np.array([48, 32, 40, 20], np.float32) / np.array([96, 64, 96, 64] if unit > 1 else 1)
+    values[0, 5] = 0.001
+    values[0, 5, 50] = 0.9
+    return values
+
+
+@pytest.mark.parametrize("unit", [1.0, 64.0])
+def test_an_exporters_metadata_is_enough(tmp_path: Path, unit: float) -> None:
+    path = constant_model(tmp_path / "m.onnx", {"output0": v8(unit)}, SAID)
+    result = Model(path)(np.zeros((128, 192, 3), np.uint8))[0]  # twice the input
+    assert result.summary() == "1 dog"
+    assert result.boxes is not None
+    np.testing.assert_allclose(result.boxes.xyxy, [[56, 44, 136, 84]], atol=1e-3)
+    assert not manifests.path_beside(path).exists()
+
+
+def test_what_is_adopted_runs_like_what_was_exported(tmp_path: Path) -> None:
+    from vedette.export.adopt import adopt
+
+    path = constant_model(tmp_path / "m.onnx", {"output0": v8(64.0)}, SAID)
+    adopt(path, tmp_path / "out.onnx")
+    card = json.loads((tmp_path / "out.onnx.json").read_text())
+    assert card["decoder"]["family"] == "yolov8"
+    assert card["decoder"]["parameters"]["box"]["units"] == "normalised"
+    assert card["labels"] == ["cat", "dog"]
+    assert Model(tmp_path / "out.onnx")(np.zeros((64, 96, 3), np.uint8))[0].summary() == "1 dog"
+
+
+def test_without_metadata_a_model_is_refused_naming_adopt(tmp_path: Path) -> None:
+    path = constant_model(tmp_path / "m.onnx", {"output0": v8()}, {})
+    with pytest.raises(ManifestError) as caught:
+        Model(path)
+    assert "vedette adopt m.onnx" in caught.value.cure
+
+
+def test_eighty_nameless_classes_are_cocos(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from vedette.export.adopt import adopt
+
+    values = np.concatenate([v8()[:, :4], np.full((1, 80, 126), 0.001, np.float32)], axis=1)
+    values[0, 4 + 16, 50] = 0.8
+    tried = adopt(constant_model(tmp_path / "m.onnx", {"output0": values}, {}), tmp_path / "out.onnx")
+    assert tried.result.summary() == "1 dog"
+    assert "taken for COCO's" in caplog.text
+    assert COCO_91[18] == COCO_80[16] == "dog"
+    assert (COCO_91[1], COCO_91[90], len(COCO_80)) == ("person", "toothbrush", 80)
+
+
+def test_an_answer_that_nothing_finds_refuses(tmp_path: Path) -> None:
+    from vedette.export.adopt import adopt, answer_of
+
+    path = constant_model(tmp_path / "m.onnx", {"output0": v8()}, SAID)
+    image = np.zeros((64, 96, 3), np.uint8)
+    adopt(path, tmp_path / "out.onnx", image=image, answer=answer_of("dog 28,22,68,42"))
+    for wrong in ("cat 28,22,68,42", "dog 0,0,20,20"):
+        with pytest.raises(ModelError, match="finds the answer"):
+            adopt(path, tmp_path / "out.onnx", image=image, answer=answer_of(wrong))
+    for text in ("dog", "dog 1,2,3", "dog 5,5,1,9", "1,2,x,4"):
+        with pytest.raises(UsageError):
+            answer_of(text)
+
+
+def test_outputs_of_no_family_are_refused(tmp_path: Path) -> None:
+    from vedette.export.adopt import adopt
+
+    path = constant_model(tmp_path / "m.onnx", {"embedding": np.zeros((1, 512), np.float32)}, {})
+    with pytest.raises(ModelError, match=r"nothing here reads m\.onnx"):
+        adopt(path, tmp_path / "out.onnx")
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_a_family_named_by_the_user_is_the_only_one_asked(tmp_path: Path) -> None:
+    path = toy.onnx_model(tmp_path)
+    assert proposals(path.read_bytes(), "m", Hints(family="yolov8")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (SHARED / "yolo26_person_qdq").is_dir(), reason="SKIPPED: the foreign model is not here"
+)
+def test_a_real_foreign_model_boxes_people_unaided(tmp_path: Path) -> None:
+    from vedette.export.adopt import adopt
+
+    source = next((SHARED / "yolo26_person_qdq").glob("*.onnx"))
+    adopt(source, tmp_path / "people.onnx")
+    model = Model(tmp_path / "people.onnx", conf=0.4)
+    video = SHARED / "vtest" / "vtest.avi"
+    counts = [len(result) for result in model(str(video), vid_stride=80)]
+    assert len(counts) == 10
+    assert min(counts) >= 3  # five to twelve people walk there
+    assert replace(model.manifest, files={}).labels == ("item",)
