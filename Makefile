@@ -18,7 +18,7 @@ NVCC := $(shell command -v nvcc)
 CUDA := $(wildcard kernels/*.cu kernels/*.cuh kernels/*.h)
 NATIVE := $(wildcard kernels/*.h kernels/native/*.cpp kernels/native/*.h kernels/native/*.inc)
 
-.PHONY: setup demo test check fmt zoo fatbin soak gpu bench wheel jetson-wheels clean
+.PHONY: setup demo test check fmt zoo fatbin soak gpu gpu-pack bench wheel jetson-wheels clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -59,8 +59,11 @@ build/nvrtc: | $(BIN)/python            # apart, because PyTorch may pin another
 soak: zoo                               ## SECONDS=3600 make soak: memory, files and threads stay flat
 	$(BIN)/python -m pytest -m soak -s
 
-gpu:                                    ## on a machine that has one
-	$(BIN)/python -m pytest -m gpu
+gpu:                                    ## on a machine that has one: all that only it can tell, in build/gpu.json; docs/gpu.md
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m benchmarks.gpu --out build/gpu.json --budget $(or $(BUDGET),450)
+
+gpu-pack: zoo $(if $(NVCC),fatbin)      ## what travels to a GPU machine without a package index; TENSORRT86=1 for that too
+	$(BIN)/python -m benchmarks.gpu.pack $(if $(TENSORRT86),--tensorrt86)
 
 bench: zoo                              ## writes benchmarks/results/<machine>/
 	$(BIN)/python benchmarks/bench_pipeline.py

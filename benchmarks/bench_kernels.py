@@ -28,11 +28,15 @@ from numpy.typing import NDArray
 
 from vedette.kernels import native
 from vedette.kernels._decode_boxes_cases import scene
+from vedette.kernels._paf_cases import crowd, draw_maps
+from vedette.kernels.argmax_labels import Window, argmax_labels, argmax_labels_reference
 from vedette.kernels.box_layouts import V8
 from vedette.kernels.decode_boxes import decode_boxes, decode_boxes_reference
 from vedette.kernels.letterbox import letterbox, letterbox_reference
 from vedette.kernels.nms import nms, nms_reference
+from vedette.kernels.paf import paf, paf_reference
 from vedette.kernels.picture import Layout
+from vedette.runtime.decoders.openpose import COCO_18
 from vedette.runtime.manifest import Resize
 from vedette.runtime.preprocess import Placement, place
 
@@ -301,6 +305,65 @@ def cv2_compositions(image: Array, placement: Placement) -> dict[str, Callable[[
     }
 
 
+# ---- argmax_labels: logits to the class of every pixel ----
+
+
+def argmax_row(classes: int, side: int, size: tuple[int, int]) -> Row:
+    """A letterboxed picture of (width, height); the floor reads the logits once."""
+    import cv2
+
+    placement = place(size, (side, side), Resize("letterbox"))
+    rows, columns = placement.crop
+    logits = np.random.default_rng(0).standard_normal((classes, side, side), np.float32)
+    window = Window(placement.scaled, placement.offset)
+
+    def resized() -> Array:
+        maps = logits[:, rows, columns]
+        return maps if size == placement.scaled else np.stack([cv2.resize(plane, size) for plane in maps])
+
+    def by_cv2() -> Array:
+        return np.asarray(cv2.reduceArgMax(resized().reshape(classes, -1), 0)).reshape(size[::-1])
+
+    unlike = by_cv2() != argmax_labels(logits, window, size)
+    assert unlike.mean() < 1e-4, "only where two classes are equal but for rounding"
+    return Row(
+        lambda: argmax_labels(logits, window, size),
+        lambda: argmax_labels_reference(logits, window, size),
+        {
+            "cv2.resize + np.argmax": lambda: resized().argmax(axis=0),
+            "cv2.resize + cv2.reduceArgMax": by_cv2,
+        },
+        floor=lambda: np.asarray(logits.max()),
+        tolerance=float(classes),
+    )
+
+
+# ---- paf: maps of 240 x 135 cells, a picture of 1920 x 1080, to people ----
+
+
+def paf_row(people: int) -> Row:
+    """Nothing that installs does this work, so the peer is a yardstick: another kernel's work, of about ten milliseconds."""
+    import cv2
+
+    rules = COCO_18.rules(0.4)
+    truth = crowd(people, pairs=rules.pairs)
+    heatmaps, pafs = draw_maps(truth, size=(135, 240), pairs=rules.pairs, channels=rules.channels)
+    logits = np.random.default_rng(0).standard_normal((21, 512, 512), np.float32)
+    found = paf(heatmaps, pafs, rules)
+    assert len(found.scores) == people
+
+    def yardstick() -> Array:
+        cv2.reduceArgMax(logits, 0)
+        return found.xy
+
+    return Row(
+        lambda: paf(heatmaps, pafs, rules).xy,
+        lambda: paf_reference(heatmaps, pafs, rules).xy,
+        {"cv2.reduceArgMax of [21, 512, 512]": yardstick},
+        floor=lambda: np.asarray(heatmaps.max()),
+    )
+
+
 ROWS: Mapping[str, Callable[[], Row]] = {
     "decode + NMS, conf 0.25": lambda: decode_and_nms(0.25, 0.45, multi_label=False),
     "decode + NMS, conf 0.001, multi-label": lambda: decode_and_nms(0.001, 0.7, multi_label=True),
@@ -309,6 +372,12 @@ ROWS: Mapping[str, Callable[[], Row]] = {
     "stretch 1920x1080 to 640": lambda: letterbox_row((1920, 1080), 640, stretch=True),
     "letterbox 768x576 to 416": lambda: letterbox_row((768, 576), 416),
     "letterbox 1277x723 to 640": lambda: letterbox_row((1277, 723), 640),
+    "argmax of 21 classes at 512x512": lambda: argmax_row(21, 512, (512, 512)),
+    "argmax of 21 classes, 512 to 1920x1080": lambda: argmax_row(21, 512, (1920, 1080)),
+    "argmax of 6 classes, 128 to 640x480": lambda: argmax_row(6, 128, (640, 480)),
+    "paf, 1 person": lambda: paf_row(1),
+    "paf, 20 people": lambda: paf_row(20),
+    "paf, 60 people": lambda: paf_row(60),
 }
 
 if __name__ == "__main__":

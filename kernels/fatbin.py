@@ -26,8 +26,14 @@ NVCC_SM = (100, 110, 120)
 NVRTC_VERSION = (12, 6)
 NVCC_VERSION = 13
 FLAGS = ("--std=c++17", "--fmad=false")  # no contraction: as the C++ and the NumPy references
+COMPRESSION = (
+    "--compress-all",
+    "--compress-mode=speed",
+)  # what every driver of CUDA 12 reads: docs/decisions/0005
 NAME = "vedette.fatbin"
 CURE = "cure: make fatbin"
+
+_EI_ABIVERSION = 8  # where a cubin, an ELF file, has the version of its ABI
 
 # What NVRTC, which brings no headers of the C library, is given in their place.
 _C_HEADERS = {
@@ -62,7 +68,9 @@ def fatbin() -> bytes | None:
 
 def digest(kernels: Path) -> str:
     """Of everything that the fatbin is made from."""
-    recipe = repr((NVRTC_SM, NVCC_SM, NVRTC_VERSION, NVCC_VERSION, FLAGS, _C_HEADERS, _unit(kernels)))
+    recipe = repr(
+        (NVRTC_SM, NVCC_SM, NVRTC_VERSION, NVCC_VERSION, FLAGS, COMPRESSION, _C_HEADERS, _unit(kernels))
+    )
     parts = [recipe.encode(), *(path.name.encode() + path.read_bytes() for path in _sources(kernels))]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
@@ -85,6 +93,14 @@ def usage(out: Path) -> list[Usage]:
     return [Usage(**entry) for entry in json.loads(out.with_name(out.name + ".json").read_text())["usage"]]
 
 
+def abi(out: Path) -> dict[int, int]:
+    """The ABI version of the cubin for each architecture."""
+    return {
+        int(sm): version
+        for sm, version in json.loads(out.with_name(out.name + ".json").read_text())["abi"].items()
+    }
+
+
 def build(kernels: Path, out: Path) -> None:
     """Compile kernels/*.cu into `out` and write its .json.
 
@@ -101,11 +117,12 @@ def build(kernels: Path, out: Path) -> None:
             (Path(folder) / f"{sm}.cubin").write_bytes(cubin)
         images = [f"--image3=kind=elf,sm={sm},file={folder}/{sm}.cubin" for sm in made]
         joined = Path(folder) / NAME
-        _run([_beside(nvcc, "fatbinary"), "--64", "--compress-mode=none", f"--create={joined}", *images])
+        _run([_beside(nvcc, "fatbinary"), "--64", *COMPRESSION, f"--create={joined}", *images])
         content = joined.read_bytes()
     facts = {
         "digest": digest(kernels),
         "sha256": hashlib.sha256(content).hexdigest(),
+        "abi": {str(sm): cubin[_EI_ABIVERSION] for sm, (cubin, _) in made.items()},
         "usage": [asdict(entry) for _, log in made.values() for entry in parse_ptxas(log)],
     }
     out.parent.mkdir(parents=True, exist_ok=True)
