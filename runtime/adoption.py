@@ -25,6 +25,7 @@ from vedette.runtime.frame import Array
 from vedette.runtime.manifest import Decoder, Input, Manifest, Output, Resize, Task
 from vedette.runtime.onnx_file import Graph, Value, external_files, graph_of
 from vedette.runtime.plugins import load, names
+from vedette.runtime.runner import SIZES
 
 log = logging.getLogger(__name__)
 DECODERS = "vedette.runtime.decoders"
@@ -92,10 +93,11 @@ class Hints:
 def proposals(model: bytes, name: str, hints: Hints = Hints()) -> list[Proposal]:
     """How the model may be read, the surest first."""
     graph = graph_of(model)
-    shape = graph.inputs[0].shape if len(graph.inputs) == 1 else ()
+    pictures = [value for value in graph.inputs if value.name != SIZES]
+    shape = pictures[0].shape if len(pictures) == 1 else ()
     if len(shape) != 4 or shape[1] not in (3, -1) or not graph.outputs:
         return []
-    facts = _Facts.of(graph, graph.inputs[0], hints)
+    facts = _Facts.of(graph, pictures[0], hints)
     families = [hints.family] if hints.family else names(DECODERS)
     found = [proposal for family in families for proposal in _proposed(facts, family, name)]
     if hints.task:
@@ -170,7 +172,10 @@ def _sides(card: Manifest, engine: Engine) -> Array:
     spec = card.inputs[0]
     shape = spec.bounds()[1]
     feed = np.random.default_rng(0).random(shape).astype(spec.dtype)
-    outputs = engine({spec.name: feed})
+    feeds = {spec.name: feed} | {
+        other.name: np.array([shape[:1:-1]], other.dtype) for other in card.inputs[1:]
+    }
+    outputs = engine(feeds)
     plugin: Any = load(DECODERS, card.decoder.family)
     found = plugin.decode(outputs, card, parameters_of(card), 0.0, input_size=(shape[3], shape[2]))[0]
     boxes = getattr(found, "boxes", found).boxes_xyxy
@@ -188,6 +193,7 @@ class _Facts:
     task: str = ""  # in Ultralytics' words
     sides: tuple[int, ...] = ()  # height, width that it was made for
     stride: int = 32
+    sizes: tuple[Value, ...] = ()  # the input that is told the picture's size
     reasons: tuple[str, ...] = ()
 
     @classmethod
@@ -199,7 +205,8 @@ class _Facts:
         reasons = (f"its metadata says {task or 'names'}, {len(labels)} classes",) if labels else ()
         stride = said.get("stride")
         step = stride if isinstance(stride, int) and 1 <= stride <= 1024 else 32
-        return cls(outputs, picture, labels, task, sides if len(sides) == 2 else (), step, reasons)
+        return cls(outputs, picture, labels, task, sides if len(sides) == 2 else (), step,
+                   tuple(value for value in graph.inputs if value.name == SIZES), reasons)  # fmt: skip
 
     @property
     def input_size(self) -> tuple[int, int] | None:
@@ -218,8 +225,8 @@ def _proposed(facts: _Facts, family: str, name: str) -> Iterator[Proposal]:
         return
     task = _task(family, parameters, facts)
     card = Manifest(
-        name, task, (_input(facts, PREPARED.get(family, Prepared())),), _with_roles(facts.outputs, roles),
-        Decoder(family, json.loads(json.dumps(asdict(parameters)))), labels=facts.labels,
+        name, task, (_input(facts, PREPARED.get(family, Prepared())), *_sizes(facts)),
+        _with_roles(facts.outputs, roles), Decoder(family, json.loads(json.dumps(asdict(parameters)))), labels=facts.labels,
         provenance="adopted: " + "; ".join(facts.reasons or ("by the shapes of its outputs",)),
     )  # fmt: skip
     shapes = ", ".join(f"{output.name} {list(output.shape)}" for output in facts.outputs)
@@ -251,6 +258,11 @@ def _input(facts: _Facts, prepared: Prepared) -> Input:
         pixel_format=prepared.pixel_format, resize=prepared.resize, scale=prepared.scale,  # type: ignore[arg-type]
         mean=prepared.mean, std=prepared.std,
     )  # fmt: skip
+
+
+def _sizes(facts: _Facts) -> Iterator[Input]:
+    for value in facts.sizes:
+        yield Input(value.name, value.shape, value.dtype, (1, 2), (1, 2), (16, 2))  # type: ignore[arg-type]
 
 
 def _output(value: Value) -> Output:

@@ -18,6 +18,8 @@ from vedette.runtime.results import Result, no_boxes
 from vedette.runtime.tasks import Config
 from vedette.runtime.timing import Stopwatch
 
+SIZES = "orig_target_sizes"  # RT-DETR's and D-FINE's second input, [N, 2]: the (width, height) that boxes are scaled to
+
 
 class Pending(Protocol):
     """Work that was submitted."""
@@ -123,12 +125,12 @@ class Recipe:
 
 
 def _picture_input(manifest: Manifest) -> Input:
-    """The one input, which a picture fills."""
-    if len(manifest.inputs) != 1:
+    """The one input that a picture fills; another may only be told its size."""
+    if len([spec for spec in manifest.inputs if spec.name != SIZES]) != 1:
         raise ModelError(
             f"{manifest.name} has {len(manifest.inputs)} inputs", why="a picture fills exactly one"
         )
-    spec = manifest.inputs[0]
+    spec = next(spec for spec in manifest.inputs if spec.name != SIZES)
     if len(spec.shape) != 4 or spec.shape[1] != 3 or spec.pixel_format not in {"bgr", "rgb"}:
         raise ModelError(
             f"{manifest.name} does not take pictures",
@@ -166,7 +168,10 @@ class HostRunner:
         watch, spec = Stopwatch(), self._recipe.input
         width, height = placements[0].input_size
         with watch("preprocess"):
-            feeds = self._engine.buffers({spec.name: (len(frames), 3, height, width)})
+            sizes = {SIZES: (len(frames), 2)} if len(self._recipe.manifest.inputs) > 1 else {}
+            feeds = self._engine.buffers({spec.name: (len(frames), 3, height, width), **sizes})
+            for name in sizes:  # boxes come in pixels of the input, as from any other network
+                feeds[name][:] = width, height
             for chw, frame, placement in zip(feeds[spec.name], frames, placements, strict=True):
                 fill_frame(chw, frame, spec, placement)
         with watch("inference"):
@@ -179,7 +184,7 @@ class HostRunner:
 
 def runner_of(recipe: Recipe, engine: Engine) -> Runner:
     """The Runner for an engine: on the GPU where the engine is there."""
-    if engine.on_device is None:
+    if engine.on_device is None or len(recipe.manifest.inputs) > 1:
         return HostRunner(recipe, engine)
     from vedette.runtime.cuda_runner import CudaRunner
 

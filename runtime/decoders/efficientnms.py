@@ -18,7 +18,7 @@ from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT, Manifest, Output
 
 ROLES = ("num_dets", "det_boxes", "det_scores", "det_classes")
-TENSORRT = (ROLES, ("num_detections", "detection_boxes", "detection_scores", "detection_classes"))
+SPELLINGS = (ROLES, ("num_detections", "detection_boxes", "detection_scores", "detection_classes"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Parameters:
 def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
     """The role of each output by name, if they have the plug-in's names or TensorFlow's."""
     names = {output.name.partition(":")[0]: output.name for output in outputs}
-    for known in TENSORRT:
+    for known in SPELLINGS:
         if len(outputs) == len(known) and names.keys() == set(known):
             return {names[name]: role for name, role in zip(known, ROLES, strict=True)}
     return None

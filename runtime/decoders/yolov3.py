@@ -35,7 +35,7 @@ YOLOV4_ANCHORS: tuple[Sizes, ...] = (
     ((142.0, 110.0), (192.0, 243.0), (459.0, 401.0)),
 )
 YOLOV4_SCALES = (1.2, 1.1, 1.05)
-# cuDNN's and TensorRT's converters of darknet name a head after its layer in the cfg
+# TensorRT's sample and what descends from it name a head after its layer in the cfg, counted from 1
 V3_NAMES = {"082_convolutional", "094_convolutional", "106_convolutional"}
 V4_NAMES = {"139_convolutional", "150_convolutional", "161_convolutional"}
 

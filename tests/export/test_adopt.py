@@ -123,6 +123,62 @@ def test_a_family_named_by_the_user_is_the_only_one_asked(tmp_path: Path) -> Non
     assert proposals(path.read_bytes(), "m", Hints(family="yolov8")) == []
 
 
+def test_what_is_told_the_size_of_the_input_scales_its_boxes_by_it(tmp_path: Path) -> None:
+    from vedette.export.adopt import adopt
+
+    adopt(rtdetr(tmp_path / "m.onnx"), tmp_path / "out.onnx", hints=Hints(labels=("cat", "dog")))
+    result = Model(tmp_path / "out.onnx")(np.zeros((128, 100, 3), np.uint8))[0]
+    assert result.summary() == "1 dog"
+    assert result.boxes is not None
+    np.testing.assert_allclose(result.boxes.xyxy, [[25, 32, 75, 64]], atol=1e-3)
+
+
+def rtdetr(path: Path) -> Path:
+    """A dog in the same quarter of every picture, in pixels of the size that the second input tells."""
+    helper, numpy_helper, kinds = onnx.helper, onnx.numpy_helper, onnx.TensorProto
+    constants = {
+        "shares": np.array([[[0.25, 0.25, 0.75, 0.5]]], np.float32),
+        "labels_w": np.array([[1]], np.int64),
+        "scores_w": np.array([[0.9]], np.float32),
+        "twice": np.array([0, 1, 0, 1], np.int64),
+        "one": np.array([1], np.int64),
+    }
+    nodes = [
+        helper.make_node("Cast", ["orig_target_sizes"], ["sizes"], to=kinds.FLOAT),
+        helper.make_node("Gather", ["sizes", "twice"], ["four"], axis=1),
+        helper.make_node("Unsqueeze", ["four", "one"], ["each"]),
+        helper.make_node("Mul", ["shares", "each"], ["boxes"]),
+        *(helper.make_node("Identity", [f"{name}_w"], [name]) for name in ("labels", "scores")),
+    ]
+    inputs = [("images", kinds.FLOAT, [1, 3, 64, 96]), ("orig_target_sizes", kinds.INT64, [1, 2])]
+    outputs = [
+        ("labels", kinds.INT64, [1, 1]), ("boxes", kinds.FLOAT, [1, 1, 4]), ("scores", kinds.FLOAT, [1, 1])
+    ]  # fmt: skip
+    values, results = (
+        [helper.make_tensor_value_info(*value) for value in some] for some in (inputs, outputs)
+    )
+    weights = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = helper.make_graph(nodes, "g", values, results, weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("task", "rows", "prototypes", "extra"),
+    [("segment", 38, 32, ("masks", 32)), ("pose", 57, 0, ("keypoints", 17)), ("obb", 7, 0, ("angle", True))],
+)
+def test_metadata_tells_what_a_box_has_besides(
+    tmp_path: Path, task: str, rows: int, prototypes: int, extra: tuple[str, Any]
+) -> None:
+    outputs = {"output0": np.zeros((1, rows, 126), np.float32)}
+    if prototypes:
+        outputs["output1"] = np.zeros((1, prototypes, 16, 24), np.float32)
+    path = constant_model(tmp_path / "m.onnx", outputs, SAID | {"task": task})
+    (found,) = proposals(path.read_bytes(), "m")
+    assert found.card.task == "instances"
+    assert found.card.decoder.parameters["extras"][extra[0]] == extra[1]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     not (SHARED / "yolo26_person_qdq").is_dir(), reason="SKIPPED: the foreign model is not here"
