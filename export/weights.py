@@ -37,11 +37,15 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
 
 def read(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a .safetensors file or of a PyTorch state dict (as such, or under 'state_dict' or 'model')."""
+    """The tensors of a .safetensors, a .caffemodel or a PyTorch state dict (as such, or under 'state_dict' or 'model')."""
     if not path.is_file():
         raise ModelError(f"cannot read {path}", why="no such file", cure="check --weights")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
+    if path.suffix == ".caffemodel":
+        from vedette.export._caffe import read_caffemodel
+
+        return read_caffemodel(path)
     state = read_pickle(path)
     for key in ("state_dict", "model"):
         state = state.get(key, state) if isinstance(state, dict) else state

@@ -2,7 +2,7 @@
 
 In: maps at any resolution.  Out: joints in map cells.  runtime/decoders/openpose.py knows the strides.
 A heatmap is near 1 at its joint; a limb has two PAFs, the unit vector from its first to its second joint.
-Next: _paf_reference.py (the meaning), native/paf.cpp, affinity.h, paf.cu.
+Next: _paf_reference.py and _paf_assembly.py (the meaning), native/paf.cpp, affinity.h, paf.cu.
 
 Source: Cao et al., OpenPose, TPAMI 2021, and the constants of its implementation.
 """
@@ -83,7 +83,7 @@ class Skeletons:
 
 
 def paf_reference(heatmaps: Array, pafs: Array, rules: Rules) -> Skeletons:
-    """Find peaks, score the limbs between them, and join those into people: see _paf_reference.py for each.
+    """Find peaks, score the limbs between them, and join those into people: see _paf_reference.py and _paf_assembly.py.
 
     Args:
         heatmaps: [K, h, w], one a joint.
@@ -93,7 +93,8 @@ def paf_reference(heatmaps: Array, pafs: Array, rules: Rules) -> Skeletons:
     Raises:
         ValueError: they are not.
     """
-    from vedette.kernels._paf_reference import assemble, find_peaks, score_limbs
+    from vedette.kernels._paf_assembly import assemble
+    from vedette.kernels._paf_reference import find_peaks, score_limbs
 
     _check(heatmaps, pafs, rules)
     peaks = find_peaks(heatmaps, rules)

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from vedette.export.weights import read_pickle, read
+from vedette.export.weights import read, read_pickle
 from vedette.runtime.errors import ModelError
 from vedette.runtime.manifest import Decoder, Input, Manifest, Output, Resize
 

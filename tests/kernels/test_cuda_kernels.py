@@ -7,13 +7,15 @@ from functools import cache
 
 import numpy as np
 import pytest
-from cuda_host import check, launches
+from cuda_host import check, launches, paf
 from cuda_host.shim import Library, Order, build, device_array
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vedette.kernels import launches as kernel_launches
 from vedette.kernels import nms as nms_py
+from vedette.kernels import paf as paf_py
+from vedette.kernels._paf_cases import CASE_CHANNELS, CASE_PAIRS
 from vedette.kernels.decode_boxes import CASES, IDENTITY
 
 seeds = st.integers(0, 2**32 - 1)
@@ -127,6 +129,13 @@ def test_a_level_writes_behind_the_one_before_it() -> None:
     np.testing.assert_array_equal(later[0].anchors, first[0].anchors)
 
 
+def test_openpose_rules_are_refused_on_the_device() -> None:
+    maps = paf_py.CASES["one"]()
+    rules = paf_py.Rules(CASE_PAIRS, CASE_CHANNELS, openpose=True)
+    with pytest.raises(ValueError, match="on the host"):
+        paf.launch(library("paf", Order.FORWARD), [maps], rules)
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A planted bug: what is replaced, where it shows, and by what it is recognised."""
@@ -217,6 +226,22 @@ MUTANTS = {
     ),
     "an overlap equal to the threshold suppresses": Mutant(
         "nms", "b.w}) > threshold", "b.w}) >= threshold", DIFFERS
+    ),
+    "more peaks than there is room for": Mutant(
+        "paf", "n > MAX_PEAKS ? last_of_the_best(keys, n, &count) : NONE;", "NONE;", SANITIZER, sanitize=True
+    ),
+    "missing barrier before the last round": Mutant(
+        "paf",
+        "        __syncthreads();\n        if (best == NONE) break;",
+        "        if (best == NONE) break;",
+        "(AssertionError|barrier)",
+        Order.SHUFFLED,
+    ),
+    "a limb that does not give way": Mutant(
+        "paf", "if (!(score_of(one) + score_of(other) > score_of(kept[k]))) continue;", "continue;", DIFFERS
+    ),
+    "people joined over a joint they share": Mutant(
+        "paf", "if (p.masks[first] & p.masks[second]) return;", "if (first == second) return;", DIFFERS
     ),
 }
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from vedette.kernels._paf_assembly import assemble
 from vedette.kernels._paf_cases import draw_maps
-from vedette.kernels._paf_reference import Limbs, Peaks, assemble, find_peaks, score_limbs
+from vedette.kernels._paf_reference import Limbs, Peaks, find_peaks, score_limbs
 from vedette.kernels.paf import CASES, MAX_PEAKS, Array, Rules, Skeletons
 
 RULES = Rules((), ())
