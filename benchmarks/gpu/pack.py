@@ -2,7 +2,7 @@
 
 Out: build/gpu-pack: a folder a piece, pieces.json (their sizes and what each is for) and unpack.sh, which installs what it finds.
 The machine brings CPython 3.12, NumPy, ONNX Runtime, pytest, hypothesis, cuda-bindings, typer, rich and PyYAML. A piece is at
-most 40 MB, so that with the checkout it stays under 60 MB; wheels are kept in parts where they are larger.
+most 31 MB, so that with the checkout it stays under 60 MB; wheels are kept in parts where they are larger.
 """
 
 import argparse
@@ -17,17 +17,16 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-PART = 38_000_000  # bytes
+PART = 30_000_000  # bytes
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 WHEELS = {
     "runtime": ("pydantic", "annotated-types", "typing-extensions", "typing-inspection"),
-    "video": ("av",),
 }
 RTX, RTX_FRONT = ("tensorrt-rtx-cu13-libs", "tensorrt-rtx-cu13-bindings"), "tensorrt-rtx-cu13"
 FOR = {
     "kernels": "pycuda and the compiled kernels: kernel tests, sanitizers, timings",
-    "runtime": "pydantic, the zoo and a clip: engines and runners",
-    "video": "PyAV, for sources of your own; no step needs it",
+    "runtime": "pydantic and a clip: engines and runners, which need the zoo too",
+    "zoo": "the networks in the box",
     "rtx": "TensorRT-RTX; all its parts are needed",
     "tensorrt86": "TensorRT 8.6 with its Python 3.10; all its parts are needed",
 }
@@ -47,7 +46,7 @@ def main() -> str | None:
     try:
         kernels(out, arguments.python)
         runtime(out)
-        wheels(out / "video", *WHEELS["video"])
+        zoo(out)
         rtx(out)
         if arguments.tensorrt86:
             program(["tensorrt86.py", str(out)])
@@ -81,7 +80,7 @@ def kernels(out: Path, python: str) -> None:
 
 
 def runtime(out: Path) -> None:
-    """pydantic with the core that it names, the zoo, and frames of the clip."""
+    """pydantic with the core that it names, and frames of the clip."""
     piece = fresh(out / "runtime")
     wheels(piece, *WHEELS["runtime"])
     with zipfile.ZipFile(newest(piece, "pydantic-*.whl")) as wheel:
@@ -91,13 +90,23 @@ def runtime(out: Path) -> None:
         line.split(":")[1].strip() for line in lines if line.startswith("Requires-Dist: pydantic-core")
     )
     wheels(piece, core)
-    for path in sorted((ROOT / "runtime" / "zoo").glob("*.onnx*")):
-        shutil.copy(path, fresh_inside(piece, "zoo"))
     clip = out / "clip" / "street.npz"
     if not clip.is_file():
         clip.parent.mkdir(exist_ok=True)
         write_clip(clip)
     shutil.copy(clip, fresh_inside(piece, "clip"))
+
+
+def zoo(out: Path) -> None:
+    """The networks in pieces: each goes into the first that has room for it, the largest first."""
+    pieces: list[Path] = []
+    models = (ROOT / "runtime" / "zoo").glob("*.onnx")
+    for model in sorted(models, key=lambda path: path.stat().st_size, reverse=True):
+        fits = (piece for piece in pieces if size_of(piece) + model.stat().st_size <= PART)
+        piece = next(fits, None) or fresh(out / f"zoo-{len(pieces) + 1}")
+        pieces += [piece] if piece not in pieces else []
+        for path in (model, model.with_name(model.name + ".json")):
+            shutil.copy(path, fresh_inside(piece, "zoo"))
 
 
 def write_clip(out: Path) -> None:
