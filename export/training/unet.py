@@ -167,6 +167,7 @@ def main() -> None:
     asked = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(asked.threads)
+    asked.out.mkdir(parents=True, exist_ok=True)  # now, not after the training
     network = train(Schedule(steps=asked.steps, seed=asked.seed))
     path = store(network, asked.out)
     log.info("%s: %d bytes", path.name, path.stat().st_size)

@@ -144,6 +144,7 @@ def main() -> None:
         return
     began = time.monotonic()
     schedule = Schedule()
+    asked.out.parent.mkdir(parents=True, exist_ok=True)  # now, not after the training
     save(train(schedule), asked.out, schedule)
     print(f"wrote {asked.out} in {time.monotonic() - began:.0f} s")  # noqa: T201
 
