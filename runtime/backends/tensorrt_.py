@@ -18,7 +18,7 @@ from vedette.kernels.launches import Fields
 from vedette.runtime.backends._driver import why_no_driver
 from vedette.runtime.backends._tensorrt_contexts import Contexts
 from vedette.runtime.engine import OnDevice
-from vedette.runtime.errors import DeviceError, device_errors
+from vedette.runtime.errors import DeviceError, ModelError, device_errors
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import Manifest
 
@@ -114,8 +114,14 @@ class _HostSession:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         for name, array in feeds.items():
+            if array.dtype != self.feeds[name].dtype:
+                raise ModelError(
+                    f"input {name} is {self.feeds[name].dtype}, not {array.dtype}",
+                    why="an engine converts nothing",
+                    cure="cast it, or build the engine from a graph with such an input",
+                )
             if array is not self.feeds[name]:
-                np.copyto(self.feeds[name], array, casting="no")
+                np.copyto(self.feeds[name], array)
         self._in.upload()
         self._session.enqueue()
         self._out.download()

@@ -318,6 +318,14 @@ def test_a_kernel_that_fails_is_told_and_closing_does_not_hang(tmp_path: Path) -
         assert gpu.owner is None
 
 
+def test_an_input_of_another_type_is_refused(tmp_path: Path) -> None:
+    with machine():
+        _, _, engine = opened(toy.onnx_model(tmp_path))
+        with pytest.raises(ModelError, match="input images is float32, not float64"):
+            engine({"images": np.zeros((1, 3, 32, 32))})
+        engine.close()
+
+
 def test_a_shape_outside_the_profile_is_refused(tmp_path: Path) -> None:
     with machine():
         _, _, engine = opened(toy.onnx_model(tmp_path))
