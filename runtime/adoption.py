@@ -35,7 +35,7 @@ LARGEST = 4096
 TASKS: Mapping[str, Task] = {
     "detect": "detection", "segment": "instances", "pose": "instances", "obb": "instances"
 }  # fmt: skip
-POSE = {"openpose", "openpose_body25", "openpose_coco", "trt_pose"}
+POSE = {"openpose", "trt_pose"}
 SEGMENTATION = {"mask", "unet"}
 LETTERBOX, STRETCH = Resize(), Resize("stretch")
 
@@ -62,12 +62,10 @@ PREPARED: Mapping[str, Prepared] = {
     "rtdetr": Prepared(resize=STRETCH),
     "rfdetr": IMAGENET,
     "ssd": Prepared(resize=STRETCH, scale=1.0, mean=(127.0,), std=(128.0,)),
-    "efficientnms": Prepared(),
     "unet": Prepared(resize=STRETCH),
     "mask": Prepared(resize=STRETCH),
     "mask_rcnn": Prepared(resize=STRETCH),
     "openpose": Prepared("bgr", Resize("multiple", multiple=8, pad=0.0), 1 / 256, (0.5,)),
-    "openpose_body25": Prepared("bgr", Resize("multiple", multiple=8, pad=0.0), 1 / 256, (0.5,)),
     "trt_pose": IMAGENET,
 }
 

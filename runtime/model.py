@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 import vedette
-from vedette.runtime import adoption
 from vedette.runtime import manifest as manifests
 from vedette.runtime.engine import open_engine
 from vedette.runtime.errors import ModelError, UsageError
 from vedette.runtime.frame import Array, Frame
+from vedette.runtime.manifest import Manifest
 from vedette.runtime.pipeline import Pipeline
 from vedette.runtime.preprocess import Size
 from vedette.runtime.results import Result
@@ -56,7 +56,7 @@ class Model:
     ) -> None:
         path = find_model(str(model))
         adopted = path.suffix == ".onnx" and path.is_file() and not manifests.path_beside(path).exists()
-        self.manifest, data = adoption.in_memory(path) if adopted else manifests.load(path)
+        self.manifest, data = _adopted(path) if adopted else manifests.load(path)
         self._config = _configured(Config(), options, self.names)
         self._imgsz = _sized(imgsz)
         self._closed = False
@@ -64,7 +64,9 @@ class Model:
         self.engine = open_engine(path, self.manifest, data, backend=backend)
         self.backend = self.engine.backend
         if adopted:
-            self.manifest = adoption.settled(self.manifest, self.engine)
+            from vedette.runtime.adoption import settled
+
+            self.manifest = settled(self.manifest, self.engine)
         self.runner()  # a wrong size or option is told now, not at the first frame
 
     @property
@@ -124,6 +126,13 @@ class Model:
             for runner in self._runners.values():
                 runner.close()
             self.engine.close()
+
+
+def _adopted(path: Path) -> tuple[Manifest, dict[str, bytes]]:
+    """By what its exporter says; no other model pays for that."""
+    from vedette.runtime.adoption import in_memory
+
+    return in_memory(path)
 
 
 def _configured(config: Config, options: dict[str, Any], names: Mapping[int, str]) -> Config:

@@ -99,6 +99,8 @@ def runtime(out: Path) -> None:
 
 def zoo(out: Path) -> None:
     """The networks in pieces: each goes into the first that has room for it, the largest first."""
+    for old in out.glob("zoo-*"):
+        shutil.rmtree(old)
     pieces: list[Path] = []
     models = (ROOT / "runtime" / "zoo").glob("*.onnx")
     for model in sorted(models, key=lambda path: path.stat().st_size, reverse=True):
