@@ -140,6 +140,23 @@ class Columns:
         return self.extras.attached(boxes, extra, prototypes, self.box.unit(input_size))
 
 
+def columns_found(
+    columns: Columns,
+    images: Array,
+    prototypes: Array | None,
+    conf: float,
+    *,
+    input_size: Size,
+    transposed: bool = False,
+) -> list[Candidates | Instances]:
+    """What scores above conf, an item an image of the batch; prototypes are of the same batch, or there are none."""
+    masks: Sequence[Array | None] = [None] * len(images) if prototypes is None else list(prototypes)
+    return [
+        columns.found(image, its, conf, input_size=input_size, transposed=transposed)
+        for image, its in zip(images, masks, strict=True)
+    ]
+
+
 def prototypes_of(outputs: Sequence[Output]) -> tuple[Output, Output | None] | None:
     """An output of boxes [N, ., .], and prototypes [N, M, h, w] if there are some; None for anything else."""
     boxes = [output for output in outputs if len(output.shape) == 3]

@@ -19,6 +19,7 @@ from vedette.runtime.decoders._boxes import (
     Extras,
     Size,
     column_roles,
+    columns_found,
     extras_of,
     is_grid,
     prototypes_of,
@@ -77,12 +78,9 @@ def decode(
 ) -> list[Candidates | Instances]:
     """What scores above conf, an item an image."""
     extras, images = parameters.extras, named(outputs, manifest, "detections")
-    masks = named(outputs, manifest, "prototypes") if extras.masks else [None] * len(images)
+    masks = named(outputs, manifest, "prototypes") if extras.masks else None
     columns = Columns(EndToEnd(), parameters.box, extras, suppress=not parameters.suppressed)
-    return [
-        columns.found(image, prototypes, conf, input_size=input_size)
-        for image, prototypes in zip(images, masks, strict=True)
-    ]
+    return columns_found(columns, images, masks, conf, input_size=input_size)
 
 
 def heads(parameters: Parameters, *, input_size: Size) -> Heads | None:

@@ -22,6 +22,7 @@ from vedette.runtime.decoders._boxes import (
     Extras,
     Size,
     column_roles,
+    columns_found,
     extras_of,
     is_grid,
     prototypes_of,
@@ -88,12 +89,8 @@ def decode(
     images = named(outputs, manifest, "predictions")
     if parameters.layout == "rows":
         images = np.ascontiguousarray(images.transpose(0, 2, 1))
-    masks = named(outputs, manifest, "prototypes") if parameters.extras.masks else [None] * len(images)
-    columns = _columns(parameters)
-    return [
-        columns.found(image, prototypes, conf, input_size=input_size, transposed=True)
-        for image, prototypes in zip(images, masks, strict=True)
-    ]
+    masks = named(outputs, manifest, "prototypes") if parameters.extras.masks else None
+    return columns_found(_columns(parameters), images, masks, conf, input_size=input_size, transposed=True)
 
 
 def _columns(parameters: Parameters) -> Columns:
