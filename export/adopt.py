@@ -4,28 +4,36 @@ In: an .onnx without a manifest, and what the user knows.  Out: the model with a
 Next: runtime/adoption.py, which makes the proposals that are tried here.
 """
 
-import logging
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
+from vedette.export._channels_first import channels_first
+from vedette.export._trial import Trial, Tried
 from vedette.runtime import adoption
 from vedette.runtime import manifest as manifests
 from vedette.runtime.adoption import Hints, Proposal
 from vedette.runtime.backends.onnxruntime_ import OrtEngine
 from vedette.runtime.draw import write_bytes
-from vedette.runtime.engine import check_contract
-from vedette.runtime.errors import ModelError, UsageError, VedetteError
-from vedette.runtime.frame import Array, Frame
+from vedette.runtime.errors import ModelError, UsageError
+from vedette.runtime.frame import Array
+from vedette.runtime.manifest import Manifest
 from vedette.runtime.onnx_file import external_files, graph_of
+from vedette.runtime.preparations import Prepared
 from vedette.runtime.results import Result
-from vedette.runtime.runner import HostRunner, Recipe
 
-log = logging.getLogger(__name__)
 OVERLAP = 0.5  # of an answer's box with a found one, at which they are the same
+CONTRAST = 0.3  # of a label's share inside an answer's box, over its share of the rest
+ORDER = 0.3  # of a correlation, by which a reading may be worse
+SEEN = 0.5  # of a score, at which the portrait's person is recognised
+MANY = 20  # objects; who finds more in the portrait sees things
+NEAR = 20  # pixels from its nose
+NOSE = (141.0, 77.0)
+BETTER = 0.1  # by which another reading must find the answer more surely
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +44,7 @@ class Answer:
     box_xyxy: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """A proposal, and what it finds."""
-
-    proposal: Proposal
-    result: Result
+PERSON = Answer("person", (9.0, 8.0, 228.0, 317.0))  # in our portrait
 
 
 def adopt(
@@ -65,72 +68,158 @@ def adopt(
         ModelError: nothing here reads it, or several families do.
         DiskError: `out` cannot be written.
     """
-    model = manifests.read(path)
-    _refuse_other_files(path, model)
+    model, changes = channels_first(_whole(path))
+    if changes and out.resolve() == path.resolve():
+        raise UsageError(
+            f"adopting {path.name} changes it",
+            why="; ".join(changes),
+            cure="write it under another name: -o FILE.onnx",
+        )
     picture = _portrait() if image is None else image
-    found = adoption.proposals(model, path.stem, hints)
-    tried = [attempt for proposal in found if (attempt := _tried(proposal, model, picture))]
-    chosen = _chosen(path, model, tried, answer)
-    if out != path:
+    with closing(OrtEngine(model, name=path.stem)) as engine:
+        trial = Trial(engine, graph_of(model), picture, whole=any("a cast" in change for change in changes))
+        found = trial.proposals(model, path.stem, hints)
+        tried = [attempt for proposal in found if (attempt := trial.tried(proposal))]
+        chosen = (
+            _answering(path, trial, tried, answer)
+            if answer
+            else _seeing(trial, _only(path, model, found, tried))
+        )
+    chosen = replace(chosen, proposal=replace(chosen.proposal, reasons=(*changes, *chosen.proposal.reasons)))
+    if changes or out != path:
         write_bytes(out, model)
     card = adoption.vouching(chosen.proposal.card, out.name, model)
     manifests.save(replace(card, name=out.stem), out)
     return chosen
 
 
-def _tried(proposal: Proposal, model: bytes, image: Array) -> Tried | None:
-    """What it finds in a picture; None where it does not get that far."""
-    try:
-        engine = OrtEngine(model, name=proposal.card.name)
-        try:
-            check_contract(engine, proposal.card)
-            card = adoption.settled(proposal.card, engine)
-            result = HostRunner(Recipe(card), engine).submit([Frame((image,))]).results()[0]
-        finally:
-            engine.close()
-    except VedetteError as error:
-        log.info("%s: %s", proposal.card.decoder.family, error.what)
-        return None
-    return Tried(replace(proposal, card=card), result)
-
-
-def _chosen(path: Path, model: bytes, tried: Sequence[Tried], answer: Answer | None) -> Tried:
-    """The only one that is left.
+def _only(path: Path, model: bytes, found: Sequence[Proposal], tried: Sequence[Tried]) -> Tried:
+    """The only reading that is left: what its exporter says, or the one that makes sense.
 
     Raises:
         ModelError: none, or several.
     """
-    left = [attempt for attempt in tried if answer is None or _answers(attempt.result, answer)]
-    sure = [attempt for attempt in left if attempt.proposal.sure]
-    left = sure or left
+    left = [attempt for attempt in tried if attempt.proposal.sure] or _orderly(tried)
     if len(left) == 1:
         return left[0]
-    families = sorted({attempt.proposal.card.decoder.family for attempt in left or tried})
     outputs = ", ".join(f"{value.name} {list(value.shape)}" for value in graph_of(model).outputs)
     if left:
+        ways = sorted(
+            {(attempt.proposal.card.task, attempt.proposal.card.decoder.family) for attempt in left}
+        )
         raise ModelError(
             f"{path.name} can be read in {len(left)} ways",
-            why=f"{outputs} fits {', '.join(families)}",
-            cure=f"say which with --family {families[0]}, or what is in a picture with --image and --answer",
+            why=f"{outputs} fits {', '.join(f'{family} ({task})' for task, family in ways)}",
+            cure=f"say which with --family {ways[0][1]}, or what is in a picture with --image and --answer",
         )
+    families = sorted({proposal.card.decoder.family for proposal in found})
     raise ModelError(
-        f"nothing here reads {path.name}" if not tried else f"no reading of {path.name} finds the answer",
-        why=f"its outputs are {outputs}" + (f"; tried: {', '.join(families)}" if tried else ""),
+        f"nothing here reads {path.name}",
+        why=f"its outputs are {outputs}" + (f"; no sense in them as {', '.join(families)}" if found else ""),
         cure="say what it is with --task and --family; vedette inspect shows a model's tensors",
     )
 
 
-def _answers(result: Result, answer: Answer) -> bool:
-    """Whether the object is among those found."""
+def _orderly(tried: Sequence[Tried]) -> Sequence[Tried]:
+    """Without readings whose boxes lie anywhere, where those of another lie at their cells."""
+    best = max((attempt.order for attempt in tried), default=0.0)
+    return [attempt for attempt in tried if attempt.order >= best - ORDER]
+
+
+def _seeing(trial: Trial, tried: Tried) -> Tried:
+    """The reading, with pictures prepared as its family does, unless it sees the portrait's person only another way."""
+    card = tried.proposal.card
+    if tried.proposal.sure or card.task in ("segmentation", "image"):
+        return tried
+    portrait = replace(trial, image=_portrait())
+    if _recognised(portrait.result(card, portrait.image), card):
+        return tried
+    others = [other for other in portrait.prepared_otherwise(tried) if len(other.result) <= MANY]
+    best = max(others, key=lambda other: _recognised(other.result, card), default=tried)
+    if _recognised(best.result, card) < SEEN:
+        return tried
+    found = trial.result(best.proposal.card, trial.image)
+    return _prepared(replace(best, result=found), "only so it recognises the person in a portrait")
+
+
+def _recognised(result: Result, card: Manifest) -> float:
+    """How surely the person in our portrait is found: its box, or its nose."""
+    if result.task != "pose" or result.keypoints is None:
+        return answered(result, PERSON, nameless=False)
+    names = card.decoder.parameters.get("keypoint_names", ())
+    if "nose" not in names:
+        return 0.0
+    joints, scores = result.keypoints.xy[:, list(names).index("nose")], result.keypoints.conf
+    near = np.abs(joints - np.array(NOSE)).max(axis=1) <= NEAR
+    return float(scores.max(axis=1)[near].max(initial=0))
+
+
+def _answering(path: Path, trial: Trial, tried: Sequence[Tried], answer: Answer) -> Tried:
+    """The reading and preparation that find the answer, the surest; as the family prepares unless another is better.
+
+    Raises:
+        ModelError: none finds it.
+    """
+    best, most = None, 0.0
+    for attempt in tried:
+        for number, other in enumerate(
+            [attempt, *([] if attempt.proposal.sure else trial.prepared_otherwise(attempt))]
+        ):
+            score = answered(other.result, answer)
+            if score > most + (BETTER if best else 0.0):
+                best, most = other if number == 0 else _prepared(other, "the answer is found so"), score
+    if best is None:
+        families = ", ".join(sorted({attempt.proposal.card.decoder.family for attempt in tried})) or "nothing"
+        raise ModelError(
+            f"no reading of {path.name} finds the answer",
+            why=f"it was read as {families}",
+            cure="check the box and the label of --answer, or say more with --task and --family",
+        )
+    return best
+
+
+def _prepared(tried: Tried, why: str) -> Tried:
+    spec = tried.proposal.card.inputs[0]
+    way = Prepared(spec.pixel_format, spec.resize, spec.scale, spec.mean, spec.std).describe()
+    reasons = (*tried.proposal.reasons, f"pictures are prepared as {way}: {why}")
+    return replace(tried, proposal=replace(tried.proposal, reasons=reasons))
+
+
+def answered(result: Result, answer: Answer, *, nameless: bool = True) -> float:
+    """The score of the object in the answer, 0 where it is not found; a class without a name may be any."""
     boxes = result.boxes
     if boxes is None or not len(boxes):
-        return False
+        return _covered(result, answer)
     names = [result.names[int(index)] for index in boxes.cls]
     overlaps = _iou(np.asarray(boxes.xyxy, np.float64), np.array(answer.box_xyxy))
-    return any(
-        overlap >= OVERLAP and answer.label in ("", name)
-        for name, overlap in zip(names, overlaps, strict=True)
+    return max(
+        (
+            float(score)
+            for overlap, name, score in zip(overlaps, names, boxes.conf, strict=True)
+            if overlap >= OVERLAP and (answer.label in ("", name) or (nameless and name.startswith("class ")))
+        ),
+        default=0.0,
     )
+
+
+def _covered(result: Result, answer: Answer) -> float:
+    """How much more of a label lies in the answer's box than beside it, from 0 to 1."""
+    if result.segmentation is None:
+        return 0.0
+    ids = [
+        index
+        for index, name in result.names.items()
+        if answer.label in ("", name) or name.startswith("class ")
+    ]
+    left, top, right, bottom = (round(side) for side in answer.box_xyxy)
+    shares = []
+    for index in ids:
+        found = result.segmentation.label_map == index
+        inside = found[max(top, 0) : bottom, max(left, 0) : right]
+        rest = found.size - inside.size
+        shares.append((inside.mean() if inside.size else 0) - (found.sum() - inside.sum()) / max(rest, 1))
+    best = max(shares, default=0.0)
+    return float(best) if best >= CONTRAST else 0.0
 
 
 def _iou(boxes: Array, one: Array) -> Array:
@@ -171,7 +260,8 @@ def _portrait() -> Array:
     return image
 
 
-def _refuse_other_files(path: Path, model: bytes) -> None:
+def _whole(path: Path) -> bytes:
+    model = manifests.read(path)
     strangers = external_files(model)
     if strangers:
         raise ModelError(
@@ -179,3 +269,4 @@ def _refuse_other_files(path: Path, model: bytes) -> None:
             why="a model is adopted as one file",
             cure="save it as one: onnx.save(model, path, save_as_external_data=False)",
         )
+    return model

@@ -64,7 +64,7 @@ class Model:
         self.engine = open_engine(path, self.manifest, data, backend=backend)
         self.backend = self.engine.backend
         if adopted:
-            from vedette.runtime.adoption import settled
+            from vedette.runtime.settling import settled
 
             self.manifest = settled(self.manifest, self.engine)
         self.runner()  # a wrong size or option is told now, not at the first frame

@@ -8,7 +8,7 @@ Source: the message definitions of onnx.proto3 (ONNX), and the protocol buffer w
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vedette.runtime.errors import ModelError
 
@@ -32,6 +32,18 @@ DTYPES = {
     9: "bool",
     10: "float16",
 }  # of TensorProto.DataType
+MOVING = {
+    "Transpose",
+    "Reshape",
+    "Identity",
+    "Cast",
+    "Squeeze",
+    "Unsqueeze",
+    "Flatten",
+    "QuantizeLinear",
+    "DequantizeLinear",
+}
+CHAIN = 12  # operators
 LENGTH_DELIMITED = 2
 SKIPPED = {1: 8, 5: 4}  # wire type -> bytes
 
@@ -53,6 +65,7 @@ class Value:
     name: str
     dtype: str  # "" for one that we do not know
     shape: tuple[int, ...]  # -1 for an axis of no fixed length
+    ends: tuple[str, ...] = ()  # the last operators that compute an output, the very last first
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,12 @@ def graph_of(model: bytes) -> Graph:
         graph = _grouped(parts[7][-1]) if 7 in parts else {}
         weights = {_text(_grouped(tensor), 8) for tensor in graph.get(5, [])}
         inputs, outputs = (tuple(map(_value, graph.get(number, []))) for number in (11, 12))
+        makers = {
+            bytes(name).decode("utf-8", "replace"): node
+            for node in map(_grouped, graph.get(1, []))
+            for name in node.get(2, [])
+        }
+        outputs = tuple(replace(value, ends=tuple(_ends(value.name, makers))) for value in outputs)
         pairs = [_grouped(entry) for entry in parts.get(14, [])]
         return Graph(
             tuple(value for value in inputs if value.name not in weights),
@@ -94,6 +113,17 @@ def _value(message: memoryview) -> Value:
     shapes = _grouped(tensor).get(2, [])
     sides = [dict(_numbers(side)).get(1, -1) for shape in shapes for side in _grouped(shape).get(1, [])]
     return Value(_text(info, 1), DTYPES.get(element, ""), tuple(side if side > 0 else -1 for side in sides))
+
+
+def _ends(name: str, makers: Mapping[str, dict[int, list[memoryview]]]) -> Iterator[str]:
+    """The operators before a value along their first inputs; those that only move values are passed over."""
+    for _ in range(CHAIN):
+        if name not in makers:
+            return
+        operator = _text(makers[name], 4)
+        if operator not in MOVING:
+            yield operator
+        name = bytes(makers[name].get(1, [b""])[0]).decode("utf-8", "replace")
 
 
 def _grouped(message: memoryview) -> dict[int, list[memoryview]]:

@@ -137,6 +137,9 @@ class Result:
     keypoints: Keypoints | None = None
     obb: OrientedBoxes | None = None
     segmentation: Segmentation | None = None
+    image: Array | None = (
+        None  # uint8 [H, W, 3] BGR that a network made of the frame, at the frame's size or larger
+    )
     skeleton: tuple[tuple[int, int], ...] = ()
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     dropped: int = 0
@@ -181,7 +184,7 @@ class Result:
     def summary(self) -> str:
         """'4 persons, 1 dog', or 'nothing'."""
         count = Counter(self._labels())
-        ordered = sorted(count, key=list(self.names.values()).index)
+        ordered = sorted(count, key=[*self.names.values(), "picture"].index)
         return ", ".join(f"{count[name]} {_plural(name, count[name])}" for name in ordered) or "nothing"
 
     def _labels(self) -> list[str]:
@@ -189,6 +192,8 @@ class Result:
             return [self.names[int(index)] for index in self.boxes.cls]
         if self.segmentation is not None:
             return [self.names[int(i)] for i in np.unique(self.segmentation.label_map) if i >= 0]
+        if self.image is not None:
+            return ["picture"]
         return []
 
     def to_dict(self) -> dict[str, Any]:

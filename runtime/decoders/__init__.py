@@ -1,10 +1,12 @@
 """From which layout: one file an output family, pure functions of arrays and the manifest.
 
 Each file has a strict dataclass `Parameters`; `roles(outputs) -> dict | None`, the role of each output by its
-name if they have this family's layout; `claims(outputs) -> Parameters | None`, the parameters if they have;
+name if they have this family's layout; `claims(outputs) -> Parameters | None`, the parameters if they can be no other
+family's (it may ask for more by keyword: the number of `classes`, the `input_size`, and what was `seen` of a run);
 and `decode(outputs, manifest, parameters, conf, *, input_size) -> list` with one item per image of the batch,
 of the kind its task takes: Candidates (detection), Instances (instances), People (pose), or float32 [C, h, w]
-(segmentation).
+(segmentation), LabelMap (segmentation that the network has decided), or Picture (image).
+A family may have `batched(outputs) -> bool`: false where these outputs are of one picture, without an axis of pictures.
 `input_size` is the (width, height) of the network input that was used, which a dynamic manifest cannot say.
 A family of boxes may have `heads(parameters, *, input_size) -> Heads | None` too, from which a GPU decodes without
 leaving the device; None where these parameters need the host.
@@ -21,6 +23,7 @@ import numpy as np
 
 from vedette.kernels.box_layouts import Layout
 from vedette.kernels.decode_boxes import Decoded, decode_boxes
+from vedette.kernels.packed_masks import PackedMasks
 from vedette.runtime.errors import ManifestError
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import Manifest
@@ -71,7 +74,7 @@ class Instances:
     """Boxes and what else is known of each."""
 
     boxes: Candidates
-    masks: Prototyped | Maps | None = None
+    masks: Prototyped | Maps | PackedMasks | None = None  # packed: assembled at the picture's size already
     keypoints: Array | None = (
         None  # float32 [N, K, 3]: x, y in the unit of the boxes, edge of the picture at 0; score
     )
@@ -83,6 +86,39 @@ class Instances:
             None if self.masks is None else self.masks[index],
             None if self.keypoints is None else self.keypoints[index],
             None if self.angles is None else self.angles[index],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelMap:
+    """A class for every pixel of the network's input, as the network decided."""
+
+    classes: Array  # uint8 [h, w], 255 where none
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A picture that the network made of the whole of its input."""
+
+    values: Array  # float32 [H, W, 3] BGR, 0 to 255
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What a foreign network made of one picture, and how its graph ends."""
+
+    values: Mapping[str, Array]  # every output, whole
+    ends: Mapping[str, tuple[str, ...]]  # of each the last operators, the very last first
+
+    def shares(self, name: str) -> bool:
+        """Whether an output holds nothing but numbers from 0 to 1."""
+        values = self.values[name]
+        return bool(values.size) and bool(((values >= 0) & (values <= 1)).all())
+
+    def sums_to_one(self, name: str, axis: int) -> bool:
+        """Whether a softmax has been made over an axis."""
+        return self.shares(name) and bool(
+            np.allclose(self.values[name].sum(axis=axis, dtype=np.float64), 1, atol=1e-2)
         )
 
 

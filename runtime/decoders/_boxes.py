@@ -12,7 +12,7 @@ import numpy as np
 
 from vedette.kernels.box_layouts import Layout
 from vedette.kernels.decode_boxes import MAX_CANDIDATES, decode_boxes
-from vedette.runtime.decoders import Candidates, Instances, Prototyped
+from vedette.runtime.decoders import Candidates, Instances, Prototyped, Seen
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT, Output
 
@@ -20,6 +20,7 @@ Format = Literal["xyxy", "cxcywh", "xywh", "yxyx"]
 Units = Literal["pixels", "normalised", "image"]
 Size = tuple[int, int]  # (width, height)
 STRIDES = (8, 16, 32)
+COCO_CLASSES = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,29 @@ def column_roles(outputs: Sequence[Output]) -> dict[str, str] | None:
     return {pair[0].name: "predictions"} | ({pair[1].name: "prototypes"} if pair[1] else {})
 
 
+def classes_of(
+    output: Output, columns: int, prototypes: Output | None, seen: Seen | None, *, start: int
+) -> int:
+    """How many classes an output of boxes has that nobody names; COCO's 80 where nothing tells.
+
+    Args:
+        output: of the boxes.
+        columns: of a box, in all.
+        prototypes: of which each has a coefficient at the end, if there are some.
+        seen: a run, in which class probabilities are the columns from `start` that stay between 0 and 1: joints and
+            coefficients do not.
+        start: the column of the first class.
+    """
+    if prototypes is not None:
+        return columns - start - prototypes.shape[1]
+    if seen is None:
+        return COCO_CLASSES
+    image = seen.values[output.name][0]
+    rows = image if image.shape[1] == columns else image.T
+    inside = ((rows >= 0) & (rows <= 1)).all(axis=0)[start:]
+    return int(len(inside) if inside.all() else inside.argmin())
+
+
 def extras_of(columns: int, prototypes: Output | None, classes: int) -> Extras | None:
     """What `columns` behind the box and objectness hold, given the number of classes; None if that is not certain."""
     rest = columns - classes
@@ -191,12 +215,12 @@ def cells(input_size: Size, strides: Sequence[int] = STRIDES) -> int:
 
 
 def is_grid(anchors: int, each: int, input_size: Size | None) -> bool:
-    """Whether so many anchors, `each` a cell, are those of strides 8, 16 and 32, or 64 too, or 4 too.
+    """Whether so many anchors, `each` a cell, are those of strides 8, 16 and 32, or 64 too, or 4 too, or without 8.
 
     Where the input's size is not known, of a square one, of which the coarsest grid is a square too.
     """
     if input_size is not None:
-        families = (STRIDES, (*STRIDES, 64), (4, *STRIDES))
+        families = (STRIDES, (*STRIDES, 64), (4, *STRIDES), STRIDES[1:])
         return any(anchors == each * cells(input_size, strides) for strides in families)
     coarsest = [anchors // (each * step) for step in (21, 85) if anchors % (each * step) == 0]
     return anchors > 0 and any(isqrt(count) ** 2 == count for count in coarsest)

@@ -18,7 +18,11 @@ from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT, Manifest, Output
 
 ROLES = ("num_dets", "det_boxes", "det_scores", "det_classes")
-SPELLINGS = (ROLES, ("num_detections", "detection_boxes", "detection_scores", "detection_classes"))
+SPELLINGS = (
+    ROLES,
+    ("num_detections", "detection_boxes", "detection_scores", "detection_classes"),
+    ("num_predictions", "pred_boxes", "pred_scores", "pred_classes"),  # YOLO-NAS, behind a prefix
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +36,25 @@ class Parameters:
 
 def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
     """The role of each output by name, if they have the plug-in's names or TensorFlow's."""
-    names = {output.name.partition(":")[0]: output.name for output in outputs}
+    names = [output.name.partition(":")[0] for output in outputs]
     for known in SPELLINGS:
-        if len(outputs) == len(known) and names.keys() == set(known):
-            return {names[name]: role for name, role in zip(known, ROLES, strict=True)}
+        roles = [role for name in names for end, role in zip(known, ROLES, strict=True) if name.endswith(end)]
+        if len(outputs) == len(known) and sorted(roles) == sorted(ROLES):
+            return {output.name: role for output, role in zip(outputs, roles, strict=True)}
     return None
 
 
 def claims(outputs: Sequence[Output]) -> Parameters | None:
-    """The parameters, if the outputs have the plug-in's names, or TensorFlow's: then y x y x from 0 to 1, classes from 1."""
+    """The parameters, if the outputs have the plug-in's names, or TensorFlow's: then y x y x from 0 to 1, classes from 1.
+
+    TensorFlow counts in floating-point numbers; whole ones are the plug-in's under its names.
+    """
     found = roles(outputs)
     if found is None:
         return None
-    return Parameters() if "num_dets" in found else Parameters(Box("yxyx", "normalised"), first_class=1)
+    count = next(output for output in outputs if found[output.name] == "num_dets")
+    ours = SPELLINGS[1][0] not in count.name or count.dtype in ("int32", "int64")
+    return Parameters() if ours else Parameters(Box("yxyx", "normalised"), first_class=1)
 
 
 def decode(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from vedette.kernels.box_layouts import EndToEnd
 from vedette.runtime.decoders import Candidates, Head, Heads, Instances, named
 from vedette.runtime.decoders._boxes import (
+    CENTRED,
     CORNERS,
     NO_EXTRAS,
     Box,
@@ -52,7 +53,7 @@ def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
 def claims(
     outputs: Sequence[Output], *, classes: int = 0, input_size: Size | None = None
 ) -> Parameters | None:
-    """The parameters, if the outputs have rows of 6 columns, of 6 and as many as prototypes, or of 6 and 17 keypoints.
+    """The parameters, if the outputs have rows of 6 columns, and an angle, as many as prototypes, or 17 keypoints more.
 
     As many rows as a grid has cells may be boxes that nobody suppressed, and six rows another family's columns.
     """
@@ -60,12 +61,12 @@ def claims(
     if pair is None:
         return None
     rows, columns = pair[0].shape[1:]
-    if is_grid(rows, 1, input_size) or 0 < rows <= 6:
+    if any(is_grid(rows, each, input_size) for each in (1, 3)) or 0 < rows <= 6:
         return None
     extras = extras_of(columns - 6, pair[1], 0)
-    if extras is None or extras.angle or extras.keypoints not in (0, 17):
+    if extras is None or extras.keypoints not in (0, 17):
         return None
-    return Parameters(extras=extras)
+    return Parameters(CENTRED if extras.angle else CORNERS, extras)
 
 
 def decode(

@@ -13,6 +13,7 @@ from vedette.runtime.decoders import Candidates, Head, Heads, boxes
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT, Manifest, Output
 
+STRIDE = 16  # input pixels a cell
 COCO_CHANNELS = 85  # 5 + 80; other numbers of classes are not told from other families by their shape
 
 
@@ -37,9 +38,16 @@ def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
     return {outputs[0].name: "grid"}
 
 
-def claims(outputs: Sequence[Output]) -> Parameters | None:
-    """The parameters, if the outputs have this family's shape."""
-    return Parameters() if roles(outputs) else None
+def claims(outputs: Sequence[Output], *, input_size: tuple[int, int] | None = None) -> Parameters | None:
+    """The parameters, if the outputs have this family's shape, and the input, where it is known, 16 pixels a cell."""
+    if not roles(outputs):
+        return None
+    cells = outputs[0].shape[2:]
+    return (
+        Parameters()
+        if input_size is None or cells == tuple(side // STRIDE for side in input_size[::-1])
+        else None
+    )
 
 
 def decode(

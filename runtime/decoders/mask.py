@@ -9,11 +9,18 @@ from typing import Literal
 
 import numpy as np
 
-from vedette.runtime.decoders import named
+from vedette.runtime.decoders import Seen, named
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT, Manifest, Output
 
-SMALLEST = 32  # pixels; below it, an output of one channel is hardly a mask
+SMALLEST = 32  # pixels; below it, maps are hardly of classes of pixels
+COARSEST = 8  # input pixels of a map's; beyond, they are hardly either
+MOST = 255  # classes
+
+
+Layout = Literal["nchw", "nhwc", "nhw"]
+_CHANNELS: Mapping[Layout, int | None] = {"nchw": 0, "nhwc": 2}  # the axis of an image's
+_NONE: Mapping[Layout, int | None] = {"nhw": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,29 +28,61 @@ class Parameters:
     """What a manifest may say."""
 
     __pydantic_config__ = STRICT
-    layout: Literal["nchw", "nhwc", "nhw"] = "nchw"
+    layout: Layout = "nchw"
 
 
 def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
-    """The role of each output by name, if it is the only one and has one channel of a mask's size."""
-    return {outputs[0].name: "probability"} if _layout(outputs) else None
+    """The role of each output by name, if it is the only one and has maps; of several alike, U2-Net's, the first counts."""
+    return {outputs[0].name: "probability"} if layout_of(_first(outputs)) else None
 
 
-def claims(outputs: Sequence[Output]) -> Parameters | None:
-    """The parameters, if the outputs have this family's shape."""
-    layout = _layout(outputs)
-    return Parameters(layout) if layout else None
-
-
-def _layout(outputs: Sequence[Output]) -> Literal["nchw", "nhwc"] | None:
-    if len(outputs) != 1 or len(outputs[0].shape) != 4:
+def claims(
+    outputs: Sequence[Output], *, input_size: tuple[int, int] | None = None, seen: Seen | None = None
+) -> Parameters | None:
+    """The parameters, if the one output has a single map, or was seen to be shares."""
+    outputs = _first(outputs)
+    layout = layout_of(outputs, most=MOST if seen else 1, input_size=input_size)
+    if (
+        layout is None
+        or (seen is None and (layout == "nhw" or outputs[0].name == "logits"))
+        or outputs[0].dtype not in ("float32", "float16")
+    ):
         return None
-    _, first, second, last = outputs[0].shape
-    if first == 1 and min(second, last) >= SMALLEST:
-        return "nchw"
-    if last == 1 and min(first, second) >= SMALLEST:
-        return "nhwc"
+    return Parameters(layout) if seen is None or seen.shares(outputs[0].name) else None
+
+
+def _first(outputs: Sequence[Output]) -> Sequence[Output]:
+    alike = {(output.shape, output.dtype) for output in outputs}
+    return outputs[:1] if len(alike) == 1 and outputs[0].shape[1] == 1 else outputs
+
+
+def layout_of(
+    outputs: Sequence[Output], *, most: int = MOST, input_size: tuple[int, int] | None = None
+) -> Layout | None:
+    """Where the channels of one output of maps are; None if it is not the only one, or none of 1 to `most` classes of pixels.
+
+    Args:
+        outputs: of the network.
+        most: channels.
+        input_size: (width, height) of the input, where that is known; maps have an eighth of it at least.
+    """
+    if len(outputs) != 1 or len(outputs[0].shape) not in (3, 4) or "depth" in outputs[0].name:
+        return None
+    smallest = [side // COARSEST for side in input_size[::-1]] if input_size else [SMALLEST, SMALLEST]
+    for layout, channel in (_CHANNELS if len(outputs[0].shape) == 4 else _NONE).items():
+        sides = list(outputs[0].shape[1:])
+        channels = sides.pop(channel) if channel is not None else 1
+        large = all(side == -1 or side >= least for side, least in zip(sides, smallest, strict=True))
+        if 1 <= channels <= most and large and _alike(sides, input_size):
+            return layout
     return None
+
+
+def _alike(sides: Sequence[int], input_size: tuple[int, int] | None) -> bool:
+    """Whether maps of (height, width) have the shape of the input, to a pixel of theirs."""
+    if input_size is None or min(sides) < 1:
+        return True
+    return abs(sides[0] * input_size[0] - sides[1] * input_size[1]) <= max(input_size)
 
 
 def decode(

@@ -13,6 +13,8 @@ from vedette.runtime.decoders import Candidates, Head, Heads, boxes
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT, Manifest, Output
 
+BINS = (11, 8)  # of the network of 416 pixels, and of the smaller ones
+
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
@@ -29,15 +31,17 @@ def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
 
     Shapes are [N, cells, classes | 4 * bins]; a dynamic number of cells tells nothing, and then names must.
     """
-    strides, columns = Parameters().strides[::-1], 4 * Parameters().bins
+    strides = Parameters().strides[::-1]
     names = {f"{kind}_{stride}" for kind in ("scores", "distances") for stride in strides}
     if {output.name for output in outputs} == names:
         return {name: name for name in names}
     if len(outputs) != 6 or any(len(output.shape) != 3 or min(output.shape[1:]) < 1 for output in outputs):
         return None
     ordered = sorted(outputs, key=lambda output: output.shape[1])  # longest stride first
-    distances = [output for output in ordered if output.shape[2] == columns]
-    scores = [output for output in ordered if output.shape[2] != columns]
+    columns = [output.shape[2] for output in ordered]
+    known = next((4 * bins for bins in BINS if columns.count(4 * bins) == len(strides)), 0)
+    distances = [output for output in ordered if output.shape[2] == known]
+    scores = [output for output in ordered if output.shape[2] != known]
     cells = [output.shape[1] for output in distances]
     if cells != [output.shape[1] for output in scores] or len({output.shape[2] for output in scores}) != 1:
         return None
@@ -49,7 +53,10 @@ def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
 
 def claims(outputs: Sequence[Output]) -> Parameters | None:
     """The parameters, if the outputs have this family's shapes."""
-    return Parameters() if roles(outputs) else None
+    if (found := roles(outputs)) is None:
+        return None
+    sides = next(output.shape[2] for output in outputs if found[output.name].startswith("distances"))
+    return Parameters(bins=sides // 4) if sides > 0 else Parameters()
 
 
 def decode(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vedette.kernels.paf import Rules, paf
+from vedette.kernels.paf import Rules, Skeletons, paf
 from vedette.runtime.decoders import People, named
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT, Manifest, Output
@@ -125,6 +125,7 @@ BODY_25 = Parameters(
     ),
     skeleton=tuple(pair for pair in _BODY_PAIRS if pair not in ((2, 17), (5, 18))),
 )
+STRIDES = (4, 8)
 _KNOWN = {(len(one.keypoint_names) + 1, 2 * len(one.pairs)): one for one in (COCO_18, BODY_25)}
 
 
@@ -134,13 +135,17 @@ def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
     return found and found[0]
 
 
-def claims(outputs: Sequence[Output]) -> Parameters | None:
-    """The parameters of COCO-18 or BODY_25, if the outputs have its shapes."""
-    found = _found(outputs)
-    return found and found[1]
+def claims(outputs: Sequence[Output], *, input_size: tuple[int, int] | None = None) -> Parameters | None:
+    """The parameters of COCO-18 or BODY_25, if the outputs have its shapes, of an eighth or a quarter of the input."""
+    if (found := _found(outputs)) is None:
+        return None
+    width = outputs[-1].shape[3]
+    stride = found[1].stride if input_size is None or width < 1 else round(input_size[0] / width)
+    return replace(found[1], stride=stride) if stride in STRIDES else None
 
 
 def _found(outputs: Sequence[Output]) -> tuple[dict[str, str], Parameters] | None:
+    outputs = outputs[-2:]  # of several stages, the last
     shapes = [output.shape for output in outputs]
     if (
         not 1 <= len(shapes) <= 2
@@ -178,9 +183,15 @@ def decode(
 
 def people_of(heatmaps: Array, pafs: Array, parameters: Parameters, conf: float) -> People:
     """People in one image's heatmaps [K, h, w] and fields."""
-    rules = parameters.rules(conf)
-    found = paf(_enlarged(heatmaps, parameters.upsample), _enlarged(pafs, parameters.upsample), rules)
-    xy = np.where(found.joint_scores[..., None] > 0, _pixels(found.xy, rules.cell), np.float32(0))
+    factor = parameters.upsample
+    found = paf(_enlarged(heatmaps, factor), _enlarged(pafs, factor), parameters.rules(conf))
+    return in_pixels(found, parameters)
+
+
+def in_pixels(found: Skeletons, parameters: Parameters) -> People:
+    """People whose joints are in cells of the enlarged maps."""
+    pixels = _pixels(found.xy, parameters.stride / parameters.upsample)
+    xy = np.where(found.joint_scores[..., None] > 0, pixels, np.float32(0))
     return People(xy.astype(np.float32), found.joint_scores, found.scores, parameters.skeleton)
 
 

@@ -15,13 +15,16 @@ import numpy as np
 
 from vedette.kernels.box_layouts import V8
 from vedette.kernels.decode_boxes import decode_boxes
-from vedette.runtime.decoders import Candidates, Instances, Maps, named
+from vedette.runtime.decoders import Candidates, Instances, Maps, Seen, named
 from vedette.runtime.decoders._boxes import Box, Size
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT, Manifest, Output
 
-COCO_CLASSES = 80
+DETR_COLUMNS = 92  # COCO's 91 numbers and one for no object
+MOST = 399  # queries; more are cells or priors
+BOXES = {"dets", "pred_boxes", "boxes"}
 QUERY_BOX = Box("cxcywh", "normalised")
+Activation = Literal["sigmoid", "softmax", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Parameters:
 
     __pydantic_config__ = STRICT
     box: Box = QUERY_BOX
-    activation: Literal["sigmoid", "softmax", "none"] = "sigmoid"
+    activation: Activation = "sigmoid"
     no_object: int = 0  # trailing columns that are no class
     select: int = 300
     multi_label: bool = True  # DETR's own post-processor takes a query's best class only
@@ -39,8 +42,10 @@ class Parameters:
 
 def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
     """The role of each output by name, if there are boxes, logits and at most a mask for each."""
-    boxes = [output for output in outputs if len(output.shape) == 3 and output.shape[2] == 4]
-    logits = [output for output in outputs if len(output.shape) == 3 and output.shape[2] != 4]
+    rows = [output for output in outputs if len(output.shape) == 3]
+    named_ = [output for output in rows if output.name in BOXES]
+    boxes = [output for output in named_ or rows if output.shape[2] == 4]
+    logits = [output for output in rows if output not in boxes]
     masks = [output for output in outputs if len(output.shape) == 4]
     found = len(boxes), len(logits), len(masks)
     if found not in ((1, 1, 0), (1, 1, 1)) or len({output.shape[1] for output in outputs}) != 1:
@@ -49,19 +54,25 @@ def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
     return bound | {output.name: "masks" for output in masks}
 
 
-def claims(outputs: Sequence[Output]) -> Parameters | None:
-    """The parameters, if the outputs have RF-DETR's names, or those of transformers and COCO's 80 classes.
+def claims(outputs: Sequence[Output], *, classes: int = 0, seen: Seen | None = None) -> Parameters | None:
+    """The parameters, if the outputs have RF-DETR's names, or those of transformers, or were seen to be of few boxes.
 
-    With as many as 92 classes transformers' names may be DETR's own, which ends in a softmax.
+    As many columns as DETR's own, or one more than classes, end in a softmax over them and no object.
     """
     found = roles(outputs)
-    names = {output.name for output in outputs}
     if found is None:
         return None
-    hugging = names == {"logits", "pred_boxes"}
-    if hugging and any(output.shape[2:] == (COCO_CLASSES,) for output in outputs):
-        return Parameters()
-    return Parameters(masks="masks" in found.values()) if {"dets", "labels"} <= names else None
+    names = {output.name for output in outputs}
+    logits = next(output for output in outputs if found[output.name] == "logits")
+    own = {"dets", "labels"} <= names
+    told = own or names == {"logits", "pred_boxes"}
+    if not told and (seen is None or not 0 < logits.shape[1] <= MOST):
+        return None
+    done: Activation = "none" if seen and seen.shares(logits.name) else "sigmoid"
+    masks = "masks" in found.values()
+    if not own and logits.shape[2] in (DETR_COLUMNS, classes + 1 if classes else DETR_COLUMNS):
+        return Parameters(activation="softmax", no_object=1, multi_label=False, masks=masks)
+    return Parameters(activation=done, masks=masks)
 
 
 def decode(

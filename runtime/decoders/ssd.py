@@ -15,7 +15,7 @@ import numpy as np
 
 from vedette.kernels.box_layouts import Priors
 from vedette.kernels.decode_boxes import decode_boxes
-from vedette.runtime.decoders import Candidates, Head, Heads, named
+from vedette.runtime.decoders import Candidates, Head, Heads, Seen, named
 from vedette.runtime.decoders._boxes import NORMALISED, Box, Size
 from vedette.runtime.errors import ModelError
 from vedette.runtime.frame import Array
@@ -67,13 +67,19 @@ def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
     return {named_boxes[0].name: "boxes", scores[0].name: "scores"} | {o.name: "priors" for o in priors}
 
 
-def claims(outputs: Sequence[Output]) -> Parameters | None:
-    """The parameters, if the outputs are named scores and boxes and are many: pytorch-ssd's, decoded, softmax done."""
+def claims(outputs: Sequence[Output], *, classes: int = 0, seen: Seen | None = None) -> Parameters | None:
+    """The parameters, if the outputs are boxes and scores, many, and named so (pytorch-ssd's, decoded) or seen."""
     found = roles(outputs)
-    if found is None or set(found) != {"scores", "boxes"}:
+    if found is None or (seen is None and set(found) != {"scores", "boxes"}):
         return None
-    scores = next(output for output in outputs if output.name == "scores")
-    return Parameters() if scores.shape[1] >= FEWEST and scores.shape[2] >= 2 else None
+    scores = next(output for output in outputs if found[output.name] == "scores")
+    if not scores.shape[1] >= FEWEST or scores.shape[2] < 1:
+        return None
+    if seen is None:
+        return Parameters() if scores.shape[2] > 1 else None
+    softmax = not seen.shares(scores.name)
+    background = int(softmax or seen.sums_to_one(scores.name, 2)) if classes != scores.shape[2] else 0
+    return Parameters(softmax=softmax, background=background, priors="priors" in found.values())
 
 
 def decode(

@@ -11,11 +11,14 @@ from typing import Literal
 import numpy as np
 
 from vedette.kernels.argmax_labels import MOST
-from vedette.runtime.decoders import named
+from vedette.runtime.decoders import Seen, named
+from vedette.runtime.decoders.mask import layout_of
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT, Manifest, Output
 
-SMALLEST = 32  # pixels; below it, maps are hardly of classes of pixels
+LARGEST = 100  # beyond it, maps are hardly logits: depths, say
+POSITIVE = {"Relu", "Softplus", "Exp", "Clip"}  # ends of networks of depth
+JOINTS = 17  # maps at a quarter of the input are COCO's, of a person that was cut out
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +37,42 @@ class Logits:
 
 
 def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
-    """The role of each output by name, if it is the only one and says itself what it is."""
-    return {outputs[0].name: "logits"} if claims(outputs) else None
+    """The role of each output by name, if it is the only one and has maps."""
+    return {outputs[0].name: "logits"} if layout_of(outputs, most=MOST) else None
 
 
-def claims(outputs: Sequence[Output]) -> Parameters | None:
-    """The parameters, if the one output is named logits and has maps of 2 to 255 classes.
+def claims(
+    outputs: Sequence[Output], *, input_size: tuple[int, int] | None = None, seen: Seen | None = None
+) -> Parameters | None:
+    """The parameters, if the one output has maps and is named logits, or was seen to be no shares.
 
     Maps under another name may as well be heat maps or a grid of boxes, and one channel a probability.
     """
-    if len(outputs) != 1 or outputs[0].name != "logits" or len(outputs[0].shape) != 4:
+    layout = layout_of(outputs, most=MOST, input_size=input_size)
+    if layout not in ("nchw", "nhwc") or (seen is None and (layout != "nchw" or outputs[0].name != "logits")):
         return None
-    _, classes, height, width = outputs[0].shape
-    large = all(side == -1 or side >= SMALLEST for side in (height, width))
-    return Parameters() if 2 <= classes <= MOST and large else None
+    if seen is None:
+        return Parameters() if outputs[0].shape[1] > 1 else None
+    return Parameters(layout) if _are_logits(outputs[0], layout, input_size, seen) else None
+
+
+def _are_logits(output: Output, layout: str, input_size: tuple[int, int] | None, seen: Seen) -> bool:
+    """Whether maps are neither shares, nor depths, nor the heat of one person's joints."""
+    values, last = seen.values[output.name], set(seen.ends.get(output.name, ())[:2])
+    if (
+        output.dtype not in ("float32", "float16")
+        or seen.shares(output.name)
+        or not np.abs(values).max() <= LARGEST
+    ):
+        return False
+    positive = values.shape[1 if layout == "nchw" else 3] == 1 and values.min() >= 0 and bool(last & POSITIVE)
+    joints = (
+        layout == "nchw"
+        and values.shape[1] == JOINTS
+        and input_size is not None
+        and values.shape[3] * 4 == input_size[0]
+    )
+    return not positive and not joints
 
 
 def decode(

@@ -10,14 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vedette.kernels.box_layouts import V5
-from vedette.runtime.decoders import Candidates, Head, Heads, Instances, named
+from vedette.runtime.decoders import Candidates, Head, Heads, Instances, Seen, named
 from vedette.runtime.decoders._boxes import (
     CENTRED,
+    COCO_CLASSES,
     NO_EXTRAS,
     Box,
     Columns,
     Extras,
     Size,
+    classes_of,
     column_roles,
     columns_found,
     extras_of,
@@ -27,8 +29,7 @@ from vedette.runtime.decoders._boxes import (
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT, Manifest, Output
 
-COCO_CLASSES = 80
-ANCHORS_A_CELL = 3
+ANCHORS_A_CELL = 3  # 1 of YOLOv6 and of YOLOX that decodes by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +48,28 @@ def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
 
 
 def claims(
-    outputs: Sequence[Output], *, classes: int = 0, input_size: Size | None = None
+    outputs: Sequence[Output],
+    *,
+    classes: int = 0,
+    input_size: Size | None = None,
+    seen: Seen | None = None,
 ) -> Parameters | None:
     """The parameters, if the outputs have three anchors a cell of an input of this size, or else of a square one.
 
     Args:
         outputs: of the network.
-        classes: how many there are, where that is known; else COCO's 80.
+        classes: how many there are, where that is known; else as many as were seen, or COCO's 80.
         input_size: (width, height) of the input, where that is known.
+        seen: what a run gave; then one anchor a cell is enough, with as many classes as were known, or COCO's.
     """
-    pair = prototypes_of(outputs)
-    if pair is None or not is_grid(pair[0].shape[1], ANCHORS_A_CELL, input_size):
+    if (pair := prototypes_of(outputs)) is None:
         return None
-    extras = extras_of(pair[0].shape[2] - 5, pair[1], classes or COCO_CLASSES)
+    anchors, columns = pair[0].shape[1:]
+    count = classes or classes_of(pair[0], columns, pair[1], seen, start=5)
+    one = seen is not None and columns == 5 + (classes or COCO_CLASSES) and is_grid(anchors, 1, input_size)
+    if not one and not is_grid(anchors, ANCHORS_A_CELL, input_size):
+        return None
+    extras = extras_of(columns - 5, pair[1], count)
     return Parameters(extras=extras) if extras is not None and not extras.angle else None
 
 

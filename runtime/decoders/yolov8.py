@@ -13,14 +13,16 @@ from typing import Literal
 import numpy as np
 
 from vedette.kernels.box_layouts import V8
-from vedette.runtime.decoders import Candidates, Head, Heads, Instances, named
+from vedette.runtime.decoders import Candidates, Head, Heads, Instances, Seen, named
 from vedette.runtime.decoders._boxes import (
     CENTRED,
+    COCO_CLASSES,
     NO_EXTRAS,
     Box,
     Columns,
     Extras,
     Size,
+    classes_of,
     column_roles,
     columns_found,
     extras_of,
@@ -29,8 +31,6 @@ from vedette.runtime.decoders._boxes import (
 )
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT, Manifest, Output
-
-COCO_CLASSES = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,19 @@ def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
 
 
 def claims(
-    outputs: Sequence[Output], *, classes: int = 0, input_size: Size | None = None
+    outputs: Sequence[Output],
+    *,
+    classes: int = 0,
+    input_size: Size | None = None,
+    seen: Seen | None = None,
 ) -> Parameters | None:
     """The parameters, if the outputs can be no other family's.
 
     Args:
         outputs: of the network.
-        classes: how many there are, where that is known; else COCO's 80, or 1 without extras.
+        classes: how many there are, where that is known; else as many as were seen, COCO's 80, or 1 without extras.
         input_size: (width, height) of the input, where that is known.
+        seen: what a run gave. Rows with one column more than COCO's classes have an objectness: another family's.
     """
     pair = prototypes_of(outputs)
     if pair is None:
@@ -73,8 +78,13 @@ def claims(
         return None
     if columns == 5 and not classes and layout == "channels":
         return Parameters()
-    extras = extras_of(columns - 4, pair[1], classes or COCO_CLASSES)
-    return Parameters(layout, extras=extras) if extras is not None and (classes or not extras.angle) else None
+    count = classes or classes_of(pair[0], columns, pair[1], seen, start=4)
+    extras = extras_of(columns - 4, pair[1], count)
+    if extras is None or (
+        not classes and ((extras.angle and seen is None) or (layout == "rows" and count == COCO_CLASSES + 1))
+    ):
+        return None
+    return Parameters(layout, extras=extras)
 
 
 def decode(

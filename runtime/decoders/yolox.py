@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vedette.kernels.box_layouts import Yolox
-from vedette.runtime.decoders import Candidates, Head, Heads, boxes
-from vedette.runtime.decoders._boxes import STRIDES, Size, is_grid
+from vedette.runtime.decoders import Candidates, Head, Heads, Seen, boxes
+from vedette.runtime.decoders._boxes import STRIDES, Size, classes_of, is_grid
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT, Manifest, Output
 
-COCO_CLASSES = 80
 NAME = "output"  # what its exporter calls it; YOLOv6, which looks the same, calls it outputs
 
 
@@ -36,14 +35,18 @@ def roles(outputs: Sequence[Output]) -> dict[str, str] | None:
 
 
 def claims(
-    outputs: Sequence[Output], *, classes: int = 0, input_size: Size | None = None
+    outputs: Sequence[Output],
+    *,
+    classes: int = 0,
+    input_size: Size | None = None,
+    seen: Seen | None = None,
 ) -> Parameters | None:
-    """The parameters, if the one output has its exporter's name, and a row for every cell of the input."""
-    if not roles(outputs) or outputs[0].name != NAME:
+    """The parameters, if the one output has a row for every cell of the input, and its exporter's name or was seen."""
+    if not roles(outputs) or (seen is None and outputs[0].name != NAME):
         return None
     rows, columns = outputs[0].shape[1:]
-    fits = is_grid(rows, 1, input_size) and columns == 5 + (classes or COCO_CLASSES)
-    return Parameters() if fits else None
+    count = classes or classes_of(outputs[0], columns, None, seen, start=5)
+    return Parameters() if is_grid(rows, 1, input_size) and columns == 5 + count else None
 
 
 def decode(

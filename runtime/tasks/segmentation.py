@@ -1,16 +1,17 @@
 """Segmentation: a class for every pixel.
 
-In: float32 [C, h, w] probabilities over the network's input, or Logits.  Out: a Result with a label map and masks.
+In: float32 [C, h, w] probabilities over the network's input, Logits or a LabelMap.  Out: a Result with a label map and masks.
 A class named "background" means none of the others.  Next: kernels/argmax_labels.py.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from vedette.kernels.argmax_labels import NONE as UNLABELLED
 from vedette.kernels.argmax_labels import Window, argmax_labels, overlay_labels
+from vedette.runtime.decoders import LabelMap
 from vedette.runtime.decoders.unet import Logits
 from vedette.runtime.frame import Array, Frame
 from vedette.runtime.manifest import Manifest
@@ -25,16 +26,20 @@ ALPHA = 128  # of 255: colours over the picture
 
 
 def finish(
-    decoded: Array | Logits, frame: Frame, placement: Placement, manifest: Manifest, config: Config
+    decoded: Array | Logits | LabelMap, frame: Frame, placement: Placement, manifest: Manifest, config: Config
 ) -> Result:
     """Cut the letterbox off, enlarge the maps to the frame, then decide.
 
-    A single class must exceed conf. Of several the likeliest wins, and must exceed conf if the user sets it.
+    A single class must exceed conf. Of several the likeliest wins, and must exceed conf if the user sets it. What the
+    network has decided is enlarged as it is.
     """
-    logits = isinstance(decoded, Logits)
-    maps = _without_letterbox(decoded.maps if isinstance(decoded, Logits) else decoded, placement)
-    decide = _of_one if len(maps) == 1 else _of_logits if logits else _likeliest
-    segmentation = Segmentation(decide(maps, frame.size, manifest, config), maps, logits)
+    if isinstance(decoded, LabelMap):
+        segmentation = _decided(decoded.classes, frame.size, placement, manifest, config)
+    else:
+        logits = isinstance(decoded, Logits)
+        maps = _without_letterbox(decoded.maps if isinstance(decoded, Logits) else decoded, placement)
+        decide = _of_one if len(maps) == 1 else _of_logits if logits else _likeliest
+        segmentation = Segmentation(decide(maps, frame.size, manifest, config), maps, logits)
     present = list(segmentation.fractions)
     return Result(
         frame=frame,
@@ -44,6 +49,28 @@ def finish(
         masks=_masks(segmentation.label_map, present),
         segmentation=segmentation,
     )
+
+
+def _decided(
+    classes: Array, size: Size, placement: Placement, manifest: Manifest, config: Config
+) -> Segmentation:
+    """A label map of the frame: each pixel is of the class at its centre. Nothing is known of probabilities."""
+    import cv2
+
+    whole = cv2.resize(classes, placement.input_size, interpolation=cv2.INTER_NEAREST_EXACT)
+    part = np.ascontiguousarray(whole[placement.crop])
+    labels = _table(range(UNLABELLED), manifest, config)[
+        cv2.resize(part, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    ]
+    return Segmentation(labels, np.zeros((0, *part.shape), np.float32))
+
+
+def _table(classes: Iterable[int], manifest: Manifest, config: Config) -> Array:
+    """int16 [256], the class of each index: NONE of those that are not wanted."""
+    table = np.full(UNLABELLED + 1, NONE, np.int16)
+    wanted = [index for index in classes if _wanted(index, manifest, config)]
+    table[wanted] = wanted
+    return table
 
 
 def _masks(label_map: Array, present: Sequence[int]) -> Masks | None:
@@ -81,11 +108,8 @@ def _of_logits(maps: Array, size: Size, manifest: Manifest, config: Config) -> A
 
 def _likeliest(maps: Array, size: Size, manifest: Manifest, config: Config) -> Array:
     """The label map of several classes: the greatest of [C, h, w] at each pixel, NONE where it is not wanted."""
-    table = np.full(UNLABELLED + 1, NONE, np.int16)
-    wanted = [index for index in range(len(maps)) if _wanted(index, manifest, config)]
-    table[wanted] = wanted
     chosen = argmax_labels(maps, Window((maps.shape[2], maps.shape[1])), size, above=config.conf)
-    label_map: Array = table[chosen]
+    label_map: Array = _table(range(len(maps)), manifest, config)[chosen]
     return label_map
 
 

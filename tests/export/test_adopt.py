@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import toy
+from foreign import constant_model
 
 from vedette import Model
 from vedette.runtime import manifest as manifests
@@ -20,35 +21,18 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 SAID = {"task": "detect", "names": "{0: 'cat', 1: 'dog'}", "imgsz": "[64, 96]", "stride": "32"}
 
 
-def constant_model(
-    path: Path,
-    outputs: dict[str, np.ndarray[Any, Any]],
-    said: dict[str, str],
-    size: tuple[int, int] = (96, 64),
-) -> Path:
-    """A graph that answers every picture of (width, height) with these arrays, [1, …] each."""
-    helper, numpy_helper = onnx.helper, onnx.numpy_helper
-    picture = helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, [1, 3, size[1], size[0]])
-    nodes, values = [helper.make_node("ReduceMin", ["images"], ["least"], keepdims=0)], []
-    weights = [numpy_helper.from_array(np.zeros((), np.float32), "zero")]
-    nodes.append(helper.make_node("Mul", ["least", "zero"], ["nothing"]))
-    for name, array in outputs.items():
-        weights.append(numpy_helper.from_array(array.astype(np.float32), f"{name}_w"))
-        nodes.append(helper.make_node("Add", [f"{name}_w", "nothing"], [name]))
-        values.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, array.shape))
-    graph = helper.make_graph(nodes, "g", [picture], values, weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    for key, value in said.items():
-        model.metadata_props.add(key=key, value=value)
-    onnx.save(model, str(path))
-    return path
-
-
 def v8(unit: float = 1.0) -> np.ndarray[Any, Any]:
-    """[1, 6, 126], the cells of a 96 x 64 input: everywhere faint boxes, and a dog of 40 x 20 in the middle."""
+    """[1, 6, 126], the cells of a 96 x 64 input: in each a faint box, and a dog of 40 x 20 in the middle."""
     values = np.zeros((1, 6, 126), np.float32)
-    values[0, :4] = np.array([20, 20, 30, 30], np.float32)[:, None] / unit
-    values[0, :4, 50] = np.array([48, 32, 40, 20], np.float32) / np.array([96, 64, 96, 64] if unit > 1 else 1)
+    share = np.array([96, 64, 96, 64] if unit > 1 else [1], np.float32)[:, None]
+    grids = [
+        ((x + 0.5) * s, (y + 0.5) * s, s, s)
+        for s in (8, 16, 32)
+        for y in range(64 // s)
+        for x in range(96 // s)
+    ]
+    values[0, :4] = np.array(grids, np.float32).T / share
+    values[0, :4, 50] = np.array([48, 32, 40, 20], np.float32) / share[:, 0]
     values[0, 5] = 0.001
     values[0, 5, 50] = 0.9
     return values

@@ -3,7 +3,7 @@
 import pytest
 
 from vedette.runtime.decoders import end_to_end, mask_rcnn, rfdetr, rtdetr, ssd, yolov3, yolov5, yolov8, yolox
-from vedette.runtime.decoders._boxes import Extras, is_grid
+from vedette.runtime.decoders._boxes import CENTRED, Extras, is_grid
 from vedette.runtime.manifest import Output
 
 
@@ -43,7 +43,6 @@ def test_v8_is_told_by_its_channels(outputs: list[Output], classes: int, extras:
         (one(1, 84, 8000), 0),
         (one(1, 4, 8400), 0),
         (one(1, 12, 8400), 2),
-        (with_prototypes(1, 84, 8400), 0),
     ],
 )
 def test_v8_is_not_guessed(outputs: list[Output], classes: int) -> None:
@@ -80,7 +79,9 @@ def test_end_to_end_extras_are_told_by_their_columns() -> None:
     assert end_to_end.claims(with_prototypes(1, 300, 38)) == end_to_end.Parameters(extras=Extras(masks=32))
     assert end_to_end.claims(one(1, 6, 8400)) is None
     assert end_to_end.claims(one(1, 8400, 6)) is None
-    assert end_to_end.claims(one(1, 300, 7)) is None
+    assert end_to_end.claims(one(1, 300, 7)) == end_to_end.Parameters(CENTRED, Extras(angle=True))
+    assert end_to_end.claims(one(1, 25200, 6)) is None  # YOLOv5's of one class
+    assert end_to_end.claims(one(1, 300, 8)) is None
 
 
 def test_labels_are_told_from_scores_by_their_type() -> None:
@@ -98,12 +99,14 @@ def test_heads_are_ordered_by_size() -> None:
     assert claimed.anchors == yolov3.YOLOV4_ANCHORS
 
 
-def test_transformers_names_are_believed_only_with_coco_s_80() -> None:
+def test_transformers_names_are_believed_and_detr_s_own_columns_end_in_a_softmax() -> None:
     def outputs(classes: int) -> list[Output]:
         return [Output("logits", (1, 300, classes)), Output("pred_boxes", (1, 300, 4))]
 
     assert rfdetr.claims(outputs(80)) == rfdetr.Parameters()
-    assert rfdetr.claims(outputs(92)) is None
+    detr = rfdetr.Parameters(activation="softmax", no_object=1, multi_label=False)
+    assert rfdetr.claims(outputs(92)) == detr
+    assert rfdetr.claims(outputs(6), classes=5) == detr
 
 
 def test_few_boxes_are_no_priors() -> None:

