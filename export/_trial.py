@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vedette.export._class_count import FAMILIES, classes_within
 from vedette.runtime import adoption, settling
 from vedette.runtime.adoption import Hints, Proposal
 from vedette.runtime.decoders import Seen
@@ -17,7 +18,7 @@ from vedette.runtime.engine import Engine
 from vedette.runtime.errors import ModelError, VedetteError
 from vedette.runtime.frame import Array, Frame
 from vedette.runtime.manifest import Input, Manifest
-from vedette.runtime.onnx_file import Graph
+from vedette.runtime.onnx_file import Graph, graph_of
 from vedette.runtime.preparations import Prepared, others
 from vedette.runtime.preprocess import fill, place
 from vedette.runtime.results import Result
@@ -48,24 +49,29 @@ class Trial:
     """A model and a picture to try it on."""
 
     engine: Engine
-    graph: Graph
+    model: bytes
     image: Array  # uint8 [H, W, 3] BGR
     whole: bool = False  # the graph wants values from 0 to 255
 
-    def proposals(self, model: bytes, name: str, hints: Hints) -> list[Proposal]:
+    @property
+    def graph(self) -> Graph:
+        """The outside of the model."""
+        return graph_of(self.model)
+
+    def proposals(self, name: str, hints: Hints) -> list[Proposal]:
         """What the families claim of a run on the picture.
 
         Raises:
             ModelError: no size of picture that was tried goes through the graph.
         """
         seen, typical = self._seen()
-        found = adoption.proposals(model, name, hints, seen=seen, typical=typical)
+        found = adoption.proposals(self.model, name, hints, seen=seen, typical=typical)
         if self.whole:
             return [self._as_bytes(proposal) for proposal in found]
         if [proposal.card.decoder.family for proposal in found] == [
             "unet"
         ]:  # or it makes pictures of whole values
-            return replace(self, whole=True).proposals(model, name, replace(hints, task="image")) or found
+            return replace(self, whole=True).proposals(name, replace(hints, task="image")) or found
         return found
 
     def _as_bytes(self, proposal: Proposal) -> Proposal:
@@ -136,7 +142,10 @@ class Trial:
         card, fit = settling.with_box_that_fits(card, outputs, size, sure=proposal.sure)
         boxed = card.task in ("detection", "instances")
         order = _order(settling.boxes_of(card, outputs, size), size) if boxed else 0.0
-        return settling.with_names(card, outputs), fit, order
+        classes = settling.classes_of(card, outputs)
+        if card.decoder.family in FAMILIES:
+            classes = classes_within(self.model)
+        return settling.with_names(card, classes), fit, order
 
 
 def _order(boxes: Array, size: tuple[int, int]) -> float:

@@ -77,8 +77,8 @@ def adopt(
         )
     picture = _portrait() if image is None else image
     with closing(OrtEngine(model, name=path.stem)) as engine:
-        trial = Trial(engine, graph_of(model), picture, whole=any("a cast" in change for change in changes))
-        found = trial.proposals(model, path.stem, hints)
+        trial = Trial(engine, model, picture, whole=any("a cast" in change for change in changes))
+        found = trial.proposals(path.stem, hints)
         tried = [attempt for proposal in found if (attempt := trial.tried(proposal))]
         chosen = (
             _answering(path, trial, tried, answer)

@@ -21,7 +21,7 @@ from vedette.runtime.decoders._boxes import is_grid
 from vedette.runtime.manifest import Decoder, Input, Manifest, Output, Resize, Task
 from vedette.runtime.onnx_file import Graph, Value, external_files, graph_of
 from vedette.runtime.plugins import load, names
-from vedette.runtime.preparations import PREPARED, Prepared
+from vedette.runtime.preparations import PREPARED, STRETCH, Prepared
 from vedette.runtime.runner import SIZES
 
 log = logging.getLogger(__name__)
@@ -126,6 +126,7 @@ class _Facts:
     stride: int = 32
     sizes: tuple[Value, ...] = ()  # the input that is told the picture's size
     reasons: tuple[str, ...] = ()
+    stretched: bool = False  # Ultralytics prepares pictures for its RT-DETR so, and for nothing else
 
     @classmethod
     def of(
@@ -142,7 +143,8 @@ class _Facts:
         stride = said.get("stride")
         step = stride if isinstance(stride, int) and 1 <= stride <= 1024 else 32
         return cls(outputs, declared, picture, seen, labels, task, sides if len(sides) == 2 else (), step,
-                   tuple(value for value in graph.inputs if value.name == SIZES), reasons)  # fmt: skip
+                   tuple(value for value in graph.inputs if value.name == SIZES), reasons,
+                   "rtdetr" in f"{said.get('head')} {said.get('description')}".lower())  # fmt: skip
 
     @property
     def input_size(self) -> tuple[int, int] | None:
@@ -194,6 +196,8 @@ def _input(facts: _Facts, family: str) -> Input:
     prepared = PREPARED.get(family, Prepared())
     if facts.task == "semantic" or (family == "ssd" and _of_a_grid(facts)):
         prepared = Prepared()
+    if facts.stretched:
+        prepared = Prepared(resize=STRETCH)
     if prepared.resize.rule == "multiple" and min(facts.picture.shape[2:]) > 0:
         prepared = replace(prepared, resize=CORNER)
     value, step = facts.picture, facts.stride

@@ -35,12 +35,13 @@ def settled(card: Manifest, engine: Engine) -> Manifest:
     noise = np.random.default_rng(0).random(shape).astype(card.inputs[0].dtype)
     sizes = {other.name: np.array([shape[:1:-1]], other.dtype) for other in card.inputs[1:]}
     outputs = engine({card.inputs[0].name: noise, **sizes})
-    return with_names(with_box_that_fits(card, outputs, (shape[3], shape[2]), sure=True)[0], outputs)
+    card, _ = with_box_that_fits(card, outputs, (shape[3], shape[2]), sure=True)
+    return with_names(card, classes_of(card, outputs))
 
 
-def with_names(card: Manifest, outputs: Mapping[str, Array]) -> Manifest:
+def with_names(card: Manifest, classes: int) -> Manifest:
     """With COCO's names, if there are as many classes as COCO has and nobody names them."""
-    names = () if card.labels else COCO.get(_classes(card, outputs), ())
+    names = () if card.labels else COCO.get(classes, ())
     if names:
         log.warning("%s names none of its %d classes: they are taken for COCO's", card.name, len(names))
     return replace(card, labels=card.labels or names)
@@ -110,7 +111,7 @@ def boxes_of(card: Manifest, outputs: Mapping[str, Array], input_size: Size) -> 
     return boxes
 
 
-def _classes(card: Manifest, outputs: Mapping[str, Array]) -> int:
+def classes_of(card: Manifest, outputs: Mapping[str, Array]) -> int:
     """How many classes the shapes of the outputs leave, 0 where they do not tell."""
     parameters, plugin = parameters_of(card), load(DECODERS, card.decoder.family)
     height, width = card.inputs[0].bounds()[1][2:]

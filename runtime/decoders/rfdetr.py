@@ -35,7 +35,7 @@ class Parameters:
     box: Box = QUERY_BOX
     activation: Activation = "sigmoid"
     no_object: int = 0  # trailing columns that are no class
-    select: int = 300
+    select: int = 0  # pairs that are kept; 0: as many as there are queries
     multi_label: bool = True  # DETR's own post-processor takes a query's best class only
     masks: bool = False
 
@@ -95,7 +95,11 @@ def _found(
     scores = _activated(logits, parameters.activation)[:, : logits.shape[1] - parameters.no_object]
     columns = np.ascontiguousarray(np.concatenate([boxes, scores], axis=1).T)  # [4 + C, k]
     chosen = decode_boxes(
-        V8(), columns, conf=conf, multi_label=parameters.multi_label, max_candidates=parameters.select
+        V8(),
+        columns,
+        conf=conf,
+        multi_label=parameters.multi_label,
+        max_candidates=parameters.select or len(boxes),
     )
     rows = boxes[chosen.anchors]
     found = parameters.box.candidates(rows, chosen.scores, chosen.class_ids, input_size, suppress=False)

@@ -32,6 +32,8 @@ from vedette.runtime.decoders._boxes import (
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT, Manifest, Output
 
+QUERIES = 300  # of RT-DETR as Ultralytics exported it: rows of centre, size and class scores
+
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
@@ -42,6 +44,7 @@ class Parameters:
     box: Box = CENTRED
     extras: Extras = NO_EXTRAS
     multi_label: bool = False  # every class above conf, not only the best
+    suppressed: bool = False  # by the network: queries of a transformer rather than anchors
 
     def __post_init__(self) -> None:
         if self.extras.angle and self.box.format != "cxcywh":
@@ -74,6 +77,12 @@ def claims(
     first, second = pair[0].shape[1:]
     layout: Literal["channels", "rows"] = "channels" if first > 0 and not 0 < second < first else "rows"
     columns, anchors = (first, second) if layout == "channels" else (second, first)
+    if (
+        pair[1] is None
+        and (anchors, columns) == (QUERIES, 4 + (classes or COCO_CLASSES))
+        and layout == "rows"
+    ):
+        return Parameters("rows", Box("cxcywh", "normalised"), suppressed=True)
     if columns < 5 or (anchors != -1 and not is_grid(anchors, 1, input_size)):
         return None
     if columns == 5 and not classes and layout == "channels":
@@ -105,7 +114,9 @@ def decode(
 
 def _columns(parameters: Parameters) -> Columns:
     extras = parameters.extras
-    return Columns(V8(extras.columns), parameters.box, extras, parameters.multi_label)
+    return Columns(
+        V8(extras.columns), parameters.box, extras, parameters.multi_label, suppress=not parameters.suppressed
+    )
 
 
 def heads(parameters: Parameters, *, input_size: Size) -> Heads | None:
@@ -114,4 +125,6 @@ def heads(parameters: Parameters, *, input_size: Size) -> Heads | None:
     if parameters.layout != "channels" or box.format != "cxcywh" or box.units == "image":
         return None
     grid = Head(V8(parameters.extras.columns), ("predictions",))
-    return Heads((grid,), parameters.multi_label, unit=box.unit(input_size))
+    return Heads(
+        (grid,), parameters.multi_label, suppress=not parameters.suppressed, unit=box.unit(input_size)
+    )

@@ -205,6 +205,28 @@ def test_what_an_exporter_says_it_does_is_not_read_as_something_else(tmp_path: P
     )
 
 
+def test_the_classes_of_a_network_that_chooses_by_itself_are_what_it_divides_by(tmp_path: Path) -> None:
+    """As RT-DETR does: the class is the remainder of a choice's index."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    path = constant_model(tmp_path / "m.onnx", {"out": np.array([[[28, 22, 68, 42, 0.9]]], np.float32)})
+    model = onnx.load(path)
+    graph = model.graph
+    graph.initializer.append(numpy_helper.from_array(np.array([[[80 * 7 + 79]]], np.int64), "choice"))
+    graph.initializer.append(numpy_helper.from_array(np.array(80, np.int64), "eighty"))
+    graph.node.append(helper.make_node("Mod", ["choice", "eighty"], ["class"]))
+    graph.node.append(helper.make_node("Cast", ["class"], ["number"], to=TensorProto.FLOAT))
+    graph.node.append(helper.make_node("Concat", ["out", "number"], ["one"], axis=2))
+    graph.initializer.append(numpy_helper.from_array(np.array([1, 9, 1], np.int64), "nine"))
+    graph.node.append(helper.make_node("Tile", ["one", "nine"], ["rows"]))
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info("rows", TensorProto.FLOAT, [1, 9, 6]))
+    onnx.save(model, path)
+    assert len(adopt(path, tmp_path / "out.onnx", image=IMAGE).proposal.card.labels) == 80
+    assert found(tmp_path).summary() == "9 toothbrushes"
+
+
 @pytest.mark.slow
 def test_a_pose_network_says_by_a_portrait_how_pictures_are_prepared(tmp_path: Path) -> None:
     from vedette.runtime.model import find_model
