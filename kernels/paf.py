@@ -33,7 +33,7 @@ class Rules:
 
     A peak is put to a fraction of a cell by its `window`: 0, the vertices of the parabolas through it and its neighbours on
     each axis; 3, 5, 7, the centroid of a window of that side. For a Gaussian of a width of one cell the parabola errs by up to
-    a tenth of a cell; a 3x3 centroid, which leans to the centre, by a quarter.
+    a twentieth of a cell on each axis; a 3x3 centroid, which leans to the centre, by a quarter. (docs/decisions/0009)
     """
 
     pairs: Pairs  # the joints of each limb, in the order in which limbs are joined
@@ -96,7 +96,7 @@ def paf_reference(heatmaps: Array, pafs: Array, rules: Rules) -> Skeletons:
     from vedette.kernels._paf_assembly import assemble
     from vedette.kernels._paf_reference import find_peaks, score_limbs
 
-    _check(heatmaps, pafs, rules)
+    check_maps(heatmaps, pafs, rules)
     peaks = find_peaks(heatmaps, rules)
     return assemble(peaks, score_limbs(pafs, peaks, rules), len(heatmaps), rules)
 
@@ -106,7 +106,7 @@ def paf(heatmaps: Array, pafs: Array, rules: Rules) -> Skeletons:
     kernel = native.function("vedette_paf", _ARGUMENTS, ctypes.c_int64)
     if kernel is None:
         return paf_reference(heatmaps, pafs, rules)
-    _check(heatmaps, pafs, rules)
+    check_maps(heatmaps, pafs, rules)
     joints = len(heatmaps)
     most = joints * MAX_PEAKS // rules.min_parts
     xy, joint_scores = np.empty((most, joints, 2), np.float32), np.empty((most, joints), np.float32)
@@ -132,8 +132,12 @@ def arguments(heatmaps: Array, pafs: Array, rules: Rules) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _check(heatmaps: Array, pafs: Array, rules: Rules) -> None:
-    """Arguments that the C++ may trust."""
+def check_maps(heatmaps: Array, pafs: Array, rules: Rules) -> None:
+    """Arguments that the kernels may trust.
+
+    Raises:
+        ValueError: they do not fit each other.
+    """
     if heatmaps.ndim != 3 or pafs.ndim != 3 or heatmaps.shape[1:] != pafs.shape[1:] or not heatmaps.size:
         raise ValueError(f"want heatmaps [K, h, w] and PAFs [C, h, w], not {heatmaps.shape} and {pafs.shape}")
     if len(heatmaps) > MOST_JOINTS or max(heatmaps.shape) > 2**15:

@@ -1,35 +1,32 @@
-"""`Model`: a zoo name, an .onnx, an .engine or a recording, opened; call it on pictures, videos and cameras.
+"""`Model`: a zoo name, an .onnx, an .engine, a recording or a bundle, opened; call it on pictures, videos and cameras.
 
-In: a reference to a model, then sources.  Out: Results.  Next: pipeline.py for the loop, manifest.py for what is checked.
+In: a reference to a model, then sources.  Out: Results.  Next: find.py and opening.py, pipeline.py for the loop.
 """
 
-import os
-import subprocess
-import sys
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from importlib.resources import files
-from importlib.util import find_spec
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import vedette
-from vedette.runtime import manifest as manifests
-from vedette.runtime.engine import open_engine
-from vedette.runtime.errors import ModelError, UsageError
+from vedette.runtime.engine import Engine
+from vedette.runtime.errors import UsageError
+from vedette.runtime.find import SUFFIXES as SUFFIXES
+from vedette.runtime.find import find_model as find_model
+from vedette.runtime.find import zoo_folder as zoo_folder
+from vedette.runtime.find import zoo_names as zoo_names
 from vedette.runtime.frame import Array, Frame
-from vedette.runtime.manifest import Manifest
+from vedette.runtime.opening import open_model
 from vedette.runtime.pipeline import Pipeline
 from vedette.runtime.preprocess import Size
 from vedette.runtime.results import Result
-from vedette.runtime.runner import Recipe, Runner, runner_of
+from vedette.runtime.runner import Runner
 from vedette.runtime.sources import Source, SourceOptions, open_source
 from vedette.runtime.tasks import Config
 
-SUFFIXES = (".onnx", ".engine", ".npz")
 Picture = str | Path | int | Array
 
 
@@ -41,7 +38,7 @@ class Model:
     >>> result.boxes.xyxy, result.summary(), result.plot()
 
     Args:
-        model: a zoo name, or the path of a model with its manifest beside it.
+        model: a zoo name, or the path of a model with its manifest beside it, or of a bundle's folder.
         backend: auto, or one of vedette.runtime.backends.
         imgsz: (width, height) of the network's input, where it is dynamic; an int is a square.
         options: fields of tasks.Config (conf, iou, max_det, classes).
@@ -54,20 +51,22 @@ class Model:
     def __init__(
         self, model: str | Path, *, backend: str = "auto", imgsz: int | Size | None = None, **options: Any
     ) -> None:
-        path = find_model(str(model))
-        adopted = path.suffix == ".onnx" and path.is_file() and not manifests.path_beside(path).exists()
-        self.manifest, data = _adopted(path) if adopted else manifests.load(path)
-        self._config = _configured(Config(), options, self.names)
         self._imgsz = _sized(imgsz)
+        self._opened = open_model(find_model(str(model)), backend=backend)
+        self.manifest, self.engines = self._opened.manifest, self._opened.engines
+        self.backend = next(iter(self.engines.values())).backend
         self._closed = False
         self._runners: dict[Config, Runner] = {}
-        self.engine = open_engine(path, self.manifest, data, backend=backend)
-        self.backend = self.engine.backend
-        if adopted:
-            from vedette.runtime.settling import settled
+        with contextlib.ExitStack() as closing:
+            closing.callback(self._opened.close)
+            self._config = _configured(self._opened.defaults, options, self.names)
+            self.runner()  # a wrong size or option is told now, not at the first frame
+            closing.pop_all()
 
-            self.manifest = settled(self.manifest, self.engine)
-        self.runner()  # a wrong size or option is told now, not at the first frame
+    @property
+    def engine(self) -> Engine:
+        """What runs the graph, or the first of several."""
+        return next(iter(self.engines.values()))
 
     @property
     def names(self) -> dict[int, str]:
@@ -82,8 +81,7 @@ class Model:
             )
         config = _configured(self._config, options, self.names)
         if config not in self._runners:
-            recipe = Recipe(self.manifest, config, imgsz=self._imgsz)
-            self._runners[config] = runner_of(recipe, self.engine)
+            self._runners[config] = self._opened.runner(config, self._imgsz)
         return self._runners[config]
 
     def __call__(
@@ -125,14 +123,7 @@ class Model:
             self._closed = True
             for runner in self._runners.values():
                 runner.close()
-            self.engine.close()
-
-
-def _adopted(path: Path) -> tuple[Manifest, dict[str, bytes]]:
-    """By what its exporter says; no other model pays for that."""
-    from vedette.runtime.adoption import in_memory
-
-    return in_memory(path)
+            self._opened.close()
 
 
 def _configured(config: Config, options: dict[str, Any], names: Mapping[int, str]) -> Config:
@@ -142,6 +133,7 @@ def _configured(config: Config, options: dict[str, Any], names: Mapping[int, str
         raise UsageError(
             f"unknown option {min(unknown)}", why=f"there are {known}", cure="check its spelling"
         )
+    options = {name: value for name, value in options.items() if value is not None}  # None: as it was
     if "classes" in options:
         options = {**options, "classes": class_ids(options["classes"], names)}
     changed = replace(config, **options)
@@ -236,61 +228,3 @@ class ArraySource:
 
     def close(self) -> None:
         self._frames = []
-
-
-def zoo_folder() -> Path:
-    """Where the wheel keeps its models."""
-    return Path(str(files("vedette").joinpath("runtime", "zoo")))
-
-
-def zoo_names() -> tuple[str, ...]:
-    """The networks in the box, made or not."""
-    weights = Path(str(files("vedette").joinpath("export", "zoo")))
-    found = [*zoo_folder().glob("*.onnx"), *weights.glob("*.safetensors")]
-    return tuple(sorted({path.stem for path in found}))
-
-
-def find_model(reference: str) -> Path:
-    """The file that a reference means: a path, or a zoo name (hyphens and underscores alike).
-
-    Raises:
-        ModelError: neither.
-    """
-    path = Path(reference)
-    name = reference.replace("-", "_")
-    if path.suffix in SUFFIXES or path.is_file():
-        return path
-    if name not in zoo_names():
-        raise ModelError(
-            f"no model {reference!r}",
-            why=f"there is no such file, and the zoo has {', '.join(zoo_names()) or 'nothing in it'}",
-            cure="vedette zoo lists the models in the box",
-        )
-    for folder in (zoo_folder(), _cache()):
-        if (folder / f"{name}.onnx").is_file():
-            return folder / f"{name}.onnx"
-    return _export_to_cache(name)
-
-
-def _cache() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "vedette" / f"zoo-{vedette.__version__}"
-
-
-def _export_to_cache(name: str) -> Path:
-    """Make a zoo model once, by our own command, so that the runtime itself never imports PyTorch."""
-    target = _cache() / f"{name}.onnx"
-    if find_spec("torch") is None:
-        raise ModelError(
-            f"the zoo model {name} has not been made",
-            why="this is a checkout without make zoo, and PyTorch is not here to export it",
-            cure="make zoo (or pip install 'vedette[export]'), or install the wheel, which has it inside",
-        )
-    command = [sys.executable, "-m", "vedette", "export", name, "-o", str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        why = (done.stderr.strip().splitlines() or ["no reason given"])[0]
-        raise ModelError(
-            f"exporting {name} into the cache failed", why=why, cure=f"vedette export {name} -o {name}.onnx"
-        )
-    return target

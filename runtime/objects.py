@@ -33,6 +33,31 @@ class ObjectMasks:
             mask[:] = self.packed.whole(index)
         return masks
 
+    @property
+    def xy(self) -> list[Array]:
+        """The outline of each, float32 [n, 2] pixels, through the centres of its outermost pixels; empty where there is none.
+
+        Of a mask in several pieces, that of the largest; holes are not told.
+        """
+        return [_outline(self.packed, index) for index in range(len(self))]
+
+    @property
+    def xyn(self) -> list[Array]:
+        """The same as shares of the picture's size."""
+        return [outline / np.array(self.packed.size, np.float32) for outline in self.xy]
+
+
+def _outline(masks: PackedMasks, index: int) -> Array:
+    import cv2
+
+    part = masks.window(index).astype(np.uint8)
+    if not part.any():
+        return np.zeros((0, 2), np.float32)
+    pieces, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    largest = max(pieces, key=cv2.contourArea).reshape(-1, 2)
+    outline: Array = (largest + masks.windows[index, :2]).astype(np.float32)
+    return outline
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OrientedBoxes:

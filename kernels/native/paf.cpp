@@ -1,6 +1,6 @@
 // paf: people from joint heatmaps and part affinity fields. References: ../_paf_reference.py, ../_paf_assembly.py; ../paf.py checks
 // every index before it calls this. Peaks are found LANES cells at a time where anything is above the threshold at all. Of the
-// limbs of a joint to LANES others three samples are read first: most miss two of them, and only what is left is scored.
+// limbs of a joint to LANES others up to four samples are read first: most miss two, and only what is left is scored.
 #include <math.h>
 #include <stdint.h>
 #include <string.h>

@@ -62,6 +62,11 @@ def claims(outputs: Sequence[Output]) -> Parameters | None:
     return Parameters(masks=masks, keypoints="keypoints" in found)
 
 
+def batched(outputs: Sequence[Output]) -> bool:
+    """Whether the outputs have an axis of pictures; torchvision's own exports are of one."""
+    return all(len(output.shape) == 3 for output in outputs if output.role == "boxes")
+
+
 def decode(
     outputs: Mapping[str, Array],
     manifest: Manifest,
@@ -100,7 +105,7 @@ def _masks(image: Mapping[str, Array], anchors: Array, parameters: Parameters) -
     values = image["masks"][anchors]
     values = values.reshape(len(values), *values.shape[-2:])
     if parameters.mask_logits:
-        values = _sigmoid(values)
+        values = sigmoid(values)
     if parameters.masks == "box":
         return Maps(values, HALF, "box")
     return Maps(values, HALF, "image" if parameters.box.units == "image" else "input")
@@ -111,11 +116,12 @@ def _keypoints(image: Mapping[str, Array], anchors: Array, unit: tuple[float, fl
     joints = image["keypoints"][anchors].copy()
     joints[..., :2] *= np.array(unit, np.float32)
     if "keypoint_scores" in image:
-        joints[..., 2] *= _sigmoid(image["keypoint_scores"][anchors])
+        joints[..., 2] *= sigmoid(image["keypoint_scores"][anchors])
     return joints
 
 
-def _sigmoid(values: Array) -> Array:
+def sigmoid(values: Array) -> Array:
+    """1 / (1 + e^-x)."""
     with np.errstate(all="ignore"):
         sigmoid: Array = np.float32(1) / (np.float32(1) + np.exp(-values))
     return sigmoid

@@ -17,7 +17,7 @@ class Config:
 
     Attributes:
         conf: what scores less is dropped; None means 0.25 for detection, 0.4 for pose, 0.5 for segmentation.
-        iou: boxes of one class that overlap by more than this suppress each other.
+        iou: boxes of one class that overlap by more than this suppress each other; bundles/ may have other defaults.
         max_det: most objects per frame.
         classes: class ids to keep; empty keeps all.
     """

@@ -39,7 +39,11 @@ def finish(
     found = decoded if isinstance(decoded, Instances) else Instances(decoded)
     if found.angles is not None:
         return _oriented(found, found.angles, frame, placement, manifest, config)
-    kept = found[best(found.boxes, config)]
+    return placed(found[best(found.boxes, config)], frame, placement, manifest)
+
+
+def placed(kept: Instances, frame: Frame, placement: Placement, manifest: Manifest) -> Result:
+    """Objects that nothing suppresses, best first, moved onto the frame; those outside the picture are dropped."""
     boxes, inside = on_frame(kept.boxes, frame, placement)
     kept = kept[inside]
     joints = _keypoints(kept, frame, placement)
@@ -55,21 +59,23 @@ def finish(
     )
 
 
-def _masks(masks: Prototyped | Maps, boxes_xyxy: Array, placement: Placement) -> PackedMasks:
+def _masks(masks: Prototyped | Maps | PackedMasks, boxes_xyxy: Array, placement: Placement) -> PackedMasks:
     """Masks at the size of the picture; those of boxes end where they do."""
     size = placement.size
+    if isinstance(masks, PackedMasks):
+        return masks
     if isinstance(masks, Prototyped):
-        axes = _axes(masks.prototypes.shape[1:], placement)
+        axes = map_axes(masks.prototypes.shape[1:], placement)
         return assemble_masks(masks.coefficients, masks.prototypes, windows_of(boxes_xyxy, size), *axes)
     if masks.cover == "box":
         return paste_masks(masks.values, boxes_xyxy, size, threshold=masks.threshold)
     everywhere = np.tile(np.array([0, 0, *size]), (len(masks.values), 1))
     shape = masks.values.shape[1:]
-    axes = _axes(shape, placement if masks.cover == "input" else Placement(size, size, size))
+    axes = map_axes(shape, placement if masks.cover == "input" else Placement(size, size, size))
     return enlarge_masks(masks.values, everywhere, *axes, threshold=masks.threshold)
 
 
-def _axes(shape: tuple[int, ...], placement: Placement) -> tuple[Axis, Axis]:
+def map_axes(shape: tuple[int, ...], placement: Placement) -> tuple[Axis, Axis]:
     """Columns and rows of the picture over maps [h, w] that lie over the network's whole input."""
     across, down = (
         axis(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cuda_host import labels, launches, paf
+from cuda_host import heatmaps, labels, launches, paf
 from cuda_host.shim import HERE, Library, Order
 from vedette.kernels import decode_boxes as decode_py
 from vedette.kernels import nms as nms_py
@@ -230,6 +230,7 @@ OPS: Mapping[str, tuple[Callable[[Library], None], Callable[[Library, np.random.
     "decode_boxes": (_decode_cases, _decode_drawn),
     "argmax_labels": (labels.cases, labels.drawn),
     "paf": (paf.cases, paf.drawn),
+    "heatmap_keypoints": (heatmaps.cases, heatmaps.drawn),
 }
 
 

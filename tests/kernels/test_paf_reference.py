@@ -18,7 +18,7 @@ def peaks_in(heatmaps: Array, rules: Rules = RULES) -> Peaks:
 # ---- peaks
 
 
-@pytest.mark.parametrize(("window", "error"), [(0, 0.1), (3, 0.26), (7, 0.02)])
+@pytest.mark.parametrize(("window", "error"), [(0, 0.05), (3, 0.26), (7, 0.02)])
 def test_a_gaussian_is_found_to_a_fraction_of_a_cell(window: int, error: float) -> None:
     rules = Rules((), (), window=window)
     for person in np.random.default_rng(0).uniform(4, 26, (50, 1, 2)):

@@ -1,3 +1,6 @@
+from typing import Any
+
+import cv2
 import numpy as np
 
 from vedette.kernels.packed_masks import PackedMasks, packed
@@ -13,6 +16,50 @@ def test_masks_are_unpacked_at_the_size_of_the_picture() -> None:
     assert masks.data.sum() == 4
     assert masks[[1]].data.shape == (1, 4, 6)
     assert masks[np.array([False, False])].data.shape == (0, 4, 6)
+
+
+def masks_of(*wholes: np.ndarray[Any, np.dtype[np.bool_]]) -> ObjectMasks:
+    """Each in the smallest window that holds it."""
+    windows, words = [], []
+    for whole in wholes:
+        left, top, width, height = cv2.boundingRect(whole.astype(np.uint8))
+        windows.append([left, top, width, height])
+        words.append(packed(whole[top : top + height, left : left + width]))
+    return ObjectMasks(PackedMasks(wholes[0].shape[::-1], np.array(windows), tuple(words)))
+
+
+def test_an_outline_filled_is_the_mask_again() -> None:
+    random = np.random.default_rng(0)
+    wholes = []
+    for _ in range(40):
+        canvas = np.zeros((90, 120), np.uint8)
+        points = random.integers(-10, 130, (int(random.integers(3, 7)), 2))
+        cv2.fillConvexPoly(canvas, cv2.convexHull(points), 1)
+        wholes += [canvas.astype(bool)] if canvas.any() else []
+    outlines = masks_of(*wholes).xy
+    assert len(outlines) == len(wholes) > 30
+    for whole, outline in zip(wholes, outlines, strict=True):
+        assert (outline.dtype.name, outline.shape[1]) == ("float32", 2)
+        again = cv2.fillPoly(np.zeros(whole.shape, np.uint8), [outline.astype(np.int32)], 1)
+        columns, rows = outline.astype(int).T
+        assert whole[rows, columns].all()
+        assert (again != whole).sum() <= 4  # fillPoly closes gaps at spikes
+
+
+def test_the_outline_is_of_the_largest_piece_and_of_nothing_where_there_is_none() -> None:
+    pieces = np.zeros((40, 60), bool)
+    pieces[30:33, 2:40:3] = pieces[31, 2:40:3] = True  # many small ones
+    pieces[5:25, 10:50] = True
+    pieces[10:12, 20:22] = False  # a hole
+    single = np.zeros_like(pieces)
+    single[39, 59] = True
+    masks = masks_of(pieces, np.zeros_like(pieces), single)
+    large, none, pixel = masks.xy
+    assert sorted(map(tuple, large.tolist())) == [(10, 5), (10, 24), (49, 5), (49, 24)]
+    assert none.shape == (0, 2)
+    assert pixel.tolist() == [[59, 39]]
+    np.testing.assert_allclose(masks.xyn[2], [[59 / 60, 39 / 40]])
+    assert masks[1:1].xy == []
 
 
 def turned(*xywhr: float) -> OrientedBoxes:

@@ -1,9 +1,10 @@
-"""Which sink `--save` means: a picture or video file for one source, a folder for any number."""
+"""Which sink `--save` means: a picture or video file for one source, a folder for any number; and what outputs cannot be."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vedette.runtime.errors import UsageError
+from vedette.runtime.manifest import Manifest
 from vedette.runtime.sinks import Sink
 from vedette.runtime.sinks._encode import SUFFIXES as VIDEOS
 from vedette.runtime.sinks.folder import FolderSink
@@ -60,3 +61,20 @@ def check_apart(save: str, json: str, uris: Sequence[str]) -> None:
                 why=f"it could replace what is being read: {lost[0]}",
                 cure="name another file or folder",
             )
+
+
+def check_one_pose(folder: str, models: Sequence[Manifest]) -> None:
+    """Refuse --openpose-json where no model, or more than one, has people to write.
+
+    Raises:
+        UsageError: its files are for the people of one pose model.
+    """
+    poses = [model.name for model in models if model.task == "pose"]
+    if not folder or len(poses) == 1:
+        return
+    told = ", ".join(f"{model.name} is for {model.task}" for model in models)
+    raise UsageError(
+        f"--openpose-json {folder} needs one pose model",
+        why=f"{' and '.join(poses)} would write the same files" if poses else told,
+        cure="vedette run openpose-thin SOURCE --openpose-json DIR, say; --json takes the results of any model",
+    )

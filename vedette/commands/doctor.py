@@ -153,9 +153,9 @@ def _export() -> Iterator[Finding]:
 
 
 def _zoo() -> Iterator[Finding]:
-    from vedette.runtime.model import zoo_folder, zoo_names
+    from vedette.runtime.find import made_in, zoo_folder, zoo_names
 
-    made = {path.stem for path in zoo_folder().glob("*.onnx")}
+    made = {name for name in zoo_names() if made_in(zoo_folder(), name)}
     missing = [name for name in zoo_names() if name not in made]
     detail = f"{', '.join(sorted(made)) or 'no model'} made" + (
         f"; {', '.join(missing)} not yet" if missing else ""

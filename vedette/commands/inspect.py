@@ -1,34 +1,71 @@
-"""`vedette inspect`: what a model file is, from its manifest, after checking its hashes."""
+"""`vedette inspect`: what a model is, from its manifest, after checking its hashes."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vedette.runtime.manifest import Manifest
+
 
 def inspect(
-    file: Annotated[str, typer.Argument(help="A zoo name, .onnx or .engine.")],
+    file: Annotated[str, typer.Argument(help="A zoo name, .onnx, .engine or a bundle's folder.")],
     json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> int:
     """Show a model's manifest, with every hash checked."""
+    from vedette.runtime import bundle as bundles
     from vedette.runtime import manifest as manifests
-    from vedette.runtime.model import find_model
+    from vedette.runtime.find import find_model
 
     path = find_model(file)
+    if bundles.is_bundle(path):
+        return _inspect_bundle(path, as_json=json)
     card, files = manifests.load(path)
     if json:
         print(manifests.dumps(card), end="")
         return 0
-    size = sum(len(data) for data in files.values())
-    print(f"{path}: {card.name}, {card.task}, {card.precision}, {size / 1e6:.1f} MB, hashes match")
+    _print_graph(str(path), card, sum(len(data) for data in files.values()))
+    _print_origin(card)
+    return 0
+
+
+def _inspect_bundle(folder: Path, *, as_json: bool) -> int:
+    from vedette.runtime import bundle as bundles
+
+    loaded = bundles.load(folder)
+    if as_json:
+        print(bundles.dumps(loaded.bundle), end="")
+        return 0
+    bundle, card = loaded.bundle, loaded.card
+    size = f"{loaded.size / 1e6:.1f} MB"
+    print(f"{folder}: {card.name}, {card.task}, {len(loaded.parts)} parts, {size}, hashes match")
+    told = ", ".join(f"{name} {value}" for name, value in bundle.parameters.items() if value != [])
+    print(f"  kind {bundle.kind}: {told}; {len(card.labels)} labels")
+    _print_words(card)
+    for role, part in loaded.parts.items():
+        _print_graph(f"{role}: {part.path.name}", part.manifest, sum(map(len, part.files.values())))
+        _print_origin(part.manifest, words=False)
+    return 0
+
+
+def _print_graph(name: str, card: Manifest, size: int) -> None:
+    print(f"{name}: {card.name}, {card.task}, {card.precision}, {size / 1e6:.1f} MB, hashes match")
     for kind, tensors in (("input", card.inputs), ("output", card.outputs)):
         for tensor in tensors:
             print(f"  {kind:7}{tensor.name} {tensor.dtype} {list(tensor.shape)}")
     print(f"  decoder {card.decoder.family}, {len(card.labels)} labels")
-    for key, value in (("licence", card.licence), ("from", card.provenance), ("accuracy", card.accuracy)):
-        print(f"  {key:9}{value or 'not said'}")
+
+
+def _print_origin(card: Manifest, *, words: bool = True) -> None:
+    if words:
+        _print_words(card)
     for key, value in card.build.items():
         print(f"  built    {key} {value}")
     for row in card.parity:
         print(f"  parity   {asdict(row)}")
-    return 0
+
+
+def _print_words(card: Manifest) -> None:
+    for key, value in (("licence", card.licence), ("from", card.provenance), ("accuracy", card.accuracy)):
+        print(f"  {key:9}{value or 'not said'}")

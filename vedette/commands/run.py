@@ -12,10 +12,11 @@ from typing import Annotated
 import typer
 
 from vedette.commands._progress import Progress
-from vedette.commands._save import check_apart, saver
+from vedette.commands._save import check_apart, check_one_pose, saver
 from vedette.runtime.draw import disk_error
 from vedette.runtime.errors import UsageError
-from vedette.runtime.model import SUFFIXES, Model, zoo_names
+from vedette.runtime.find import is_model
+from vedette.runtime.model import Model
 from vedette.runtime.pipeline import Pipeline, Policy
 from vedette.runtime.preprocess import Size
 from vedette.runtime.sinks import Sink
@@ -24,11 +25,15 @@ from vedette.runtime.sources import Source, SourceOptions, open_source, stream_n
 
 def run(
     items: Annotated[
-        list[str], typer.Argument(metavar="MODEL… SOURCE…", help="Zoo names or model files, then sources.")
+        list[str],
+        typer.Argument(metavar="MODEL… SOURCE…", help="Zoo names, model files or bundles, then sources."),
     ],
     save: Annotated[str, typer.Option(help="Folder, video or picture to write annotated frames to.")] = "",
     json: Annotated[
         str, typer.Option(help="File for one JSON record a frame and model; - is standard output.")
+    ] = "",
+    openpose_json: Annotated[
+        str, typer.Option(help="Folder for OpenPose's JSON of a pose model, one file a frame.")
     ] = "",
     show: Annotated[bool, typer.Option("--show", help="Show annotated frames in a window.")] = False,
     conf: Annotated[
@@ -36,8 +41,11 @@ def run(
         typer.Option(help="Lowest score that is kept. [default: the task's, 0.25 for detection]"),
     ] = None,
     iou: Annotated[
-        float, typer.Option(help="Overlap above which boxes of one class suppress each other.")
-    ] = 0.7,
+        float | None,
+        typer.Option(
+            help="Overlap above which boxes of one class suppress each other. [default: the model's, 0.7 for most]"
+        ),
+    ] = None,
     max_det: Annotated[int, typer.Option(help="Most objects per frame.")] = 300,
     classes: Annotated[str, typer.Option(help="Only these: ids or names with commas between.")] = "",
     imgsz: Annotated[str, typer.Option(help="Network input: a side, or WIDTHxHEIGHT.")] = "",
@@ -55,11 +63,12 @@ def run(
     _check_ranges(conf, iou, max_det, max_frames, vid_stride, connect_timeout, policy)
     sources = _sources(uris, vid_stride, connect_timeout)
     check_apart(save, json, uris)
-    where = save or ("" if json or show else str(_next_run(Path("runs"), make=not plan)))
+    told = bool(json or openpose_json or show)
+    where = save or ("" if told else str(_next_run(Path("runs"), make=not plan)))
     closing = contextlib.ExitStack()
     with _signals() as (stop, received), _removed_if_empty("" if save else where), closing:
         # made before the models are loaded, so that an output that cannot be written is refused at once
-        sinks = [] if plan else _sinks(sources, where, json, stop, show=show)
+        sinks = [] if plan else _sinks(sources, where, json, openpose_json, stop, show=show)
         options = {"conf": conf, "iou": iou, "max_det": max_det}
         loaded = [
             closing.enter_context(
@@ -67,13 +76,14 @@ def run(
             )
             for model in models
         ]
+        check_one_pose(openpose_json, [model.manifest for model in loaded])
         runners = [model.runner(classes=_class_list(classes)) for model in loaded]
         if plan:
             _print_plan(loaded, sources, where)
             return 0
         chosen: Policy | None = "latest" if policy == "latest" else "all" if policy == "all" else None
         pipeline = Pipeline(sources, runners, sinks, chosen, max_frames, connect_timeout, stop)
-        with Progress(sources, max_frames, lines=not (save or json or show), quiet=json == "-") as progress:
+        with Progress(sources, max_frames, lines=not (save or told), quiet=json == "-") as progress:
             for frame, results in pipeline.run():
                 progress.step(frame, results)
         progress.report(where, [model.backend for model in loaded], pipeline.failures)
@@ -92,7 +102,7 @@ def _split(items: Sequence[str]) -> tuple[list[str], list[str]]:
                 cure=f"use --{name} {flag[2]}",
             )
     count = 1
-    while count < len(items) and _is_model(items[count]):
+    while count < len(items) and is_model(items[count]):
         count += 1
     if count == len(items):
         raise UsageError(
@@ -103,14 +113,9 @@ def _split(items: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(items[:count]), list(items[count:])
 
 
-def _is_model(item: str) -> bool:
-    path = Path(item)
-    return path.suffix in SUFFIXES or (item.replace("-", "_") in zoo_names() and not path.exists())
-
-
 def _check_ranges(
     conf: float | None,
-    iou: float,
+    iou: float | None,
     max_det: int,
     max_frames: int | None,
     stride: int,
@@ -120,7 +125,7 @@ def _check_ranges(
     """Every number where it can mean something, told before anything is opened."""
     rules = [
         ("--conf", conf, conf is None or 0 <= conf <= 1, "it is a score, 0 to 1", "--conf 0.25"),
-        ("--iou", iou, 0 <= iou <= 1, "it is an overlap, 0 to 1", "--iou 0.7"),
+        ("--iou", iou, iou is None or 0 <= iou <= 1, "it is an overlap, 0 to 1", "--iou 0.7"),
         ("--max-det", max_det, max_det > 0, "it is a number of objects, 1 or more", "--max-det 300"),
         (
             "--max-frames",
@@ -163,16 +168,19 @@ def _class_list(text: str) -> list[int | str]:
 
 
 def _sinks(
-    sources: dict[str, Source], where: str, json: str, stop: threading.Event, *, show: bool
+    sources: dict[str, Source], where: str, json: str, poses: str, stop: threading.Event, *, show: bool
 ) -> list[Sink]:
     """The sinks that the flags ask for, each with its writer thread."""
     from vedette.runtime.sinks._background import Background
     from vedette.runtime.sinks.jsonl import JsonLinesSink
+    from vedette.runtime.sinks.openpose import OpenPoseSink
     from vedette.runtime.sinks.window import WindowSink
 
     plain: list[Sink] = []
     if where:
         plain.append(saver(where, sources))
+    if poses:
+        plain.append(OpenPoseSink(poses))
     if json:
         plain.append(JsonLinesSink(json))
     if show:

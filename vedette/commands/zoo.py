@@ -7,7 +7,7 @@ import typer
 
 def zoo(json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False) -> int:
     """List the bundled networks: task, size, licence, how they were made, measured accuracy."""
-    from vedette.runtime.model import zoo_names
+    from vedette.runtime.find import zoo_names
 
     rows = [_row(name) for name in zoo_names()]
     if json:
@@ -24,15 +24,15 @@ def zoo(json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")]
 
 def _row(name: str) -> dict[str, Any]:
     """One line of the list, from the manifest; a model that was not made yet is made now."""
-    from vedette.runtime import manifest as manifests
-    from vedette.runtime.model import find_model
+    from vedette.runtime.find import find_model
+    from vedette.runtime.opening import card_of
 
     path = find_model(name)
-    card, _ = manifests.load(path)
+    card, size = card_of(path)
     return {
         "name": card.name,
         "task": card.task,
-        "size_mb": round(path.stat().st_size / 1e6, 1),
+        "size_mb": round(size / 1e6, 1),
         "licence": card.licence,
         "accuracy": card.accuracy,
         "provenance": card.provenance,

@@ -291,6 +291,68 @@ def test_outputs_of_one_picture_have_no_batch() -> None:
     np.testing.assert_allclose(found.boxes.boxes_xyxy, BOXES, atol=1e-4)
 
 
+@pytest.mark.parametrize("count", [0, 3])
+def test_torchvision_s_own_export_runs_a_picture_at_a_time(count: int, tmp_path: Path) -> None:
+    """Its outputs are boxes [k, 4], labels and scores [k], masks [k, 1, H, W] and joints [k, K, 3], without a batch."""
+    scores = {"scores": SCORES[:count], "labels": np.ones(count)}
+    masks = np.zeros((count, 1, *SIZE[::-1]))
+    masks[..., : SIZE[0] // 2] = 1
+    joints = np.ones((count, 17, 3))
+    joints[..., :2] = corners(BOXES, RESIZES["stretched"])[:count, None, :2]
+    arrays = {
+        "boxes": corners(BOXES, RESIZES["stretched"])[:count],
+        **scores,
+        "masks": masks,
+        "keypoints": joints,
+    }
+    outputs = tuple(Output(role, (-1, *array.shape[1:]), role=role) for role, array in arrays.items())
+    pixels = Input(
+        "images",
+        (-1, 3, *SIZE[::-1]),
+        maximum=(4, 3, *SIZE[::-1]),
+        pixel_format="bgr",
+        resize=RESIZES["stretched"],
+    )
+    parameters = {"masks": "whole", "keypoints": True}
+    manifest = Manifest(
+        "m", "instances", (pixels,), outputs, Decoder("mask_rcnn", parameters), labels=("a", "b")
+    )
+    path = unbatched(tmp_path, arrays)
+    runner = Model(with_manifest(path, manifest)).runner()
+    assert runner.max_batch == 1
+    frames = [Frame((np.zeros((*PICTURE[::-1], 3), np.uint8),)) for _ in range(2)]
+    for result in runner.submit(frames).results():
+        assert len(result) == count
+        assert result.boxes is not None
+        assert result.keypoints is not None
+        np.testing.assert_allclose(result.boxes.xyxy, BOXES[:count], atol=1e-3)
+        np.testing.assert_allclose(result.keypoints.xy[:, 0], BOXES[:count, :2], atol=1e-3)
+        assert all(mask[:, : PICTURE[0] // 2 - 1].all() for mask in result.masks.data)  # type: ignore[union-attr]
+
+
+def unbatched(folder: Path, arrays: Mapping[str, Array]) -> Path:
+    """A graph without a batch, which gives these arrays whatever the picture."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes, weights = [helper.make_node("ReduceMax", ["images"], ["bright"], keepdims=0)], []
+    nodes.append(helper.make_node("Mul", ["bright", "zero"], ["nothing"]))
+    for name, array in {"zero": np.zeros(()), **arrays}.items():
+        own = name if name == "zero" else f"{name}_values"
+        weights.append(numpy_helper.from_array(array.astype(np.float32), own))
+        if name != "zero":
+            nodes.append(helper.make_node("Add", ["nothing", own], [name]))
+    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, *SIZE[::-1]])
+    infos = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["k", *array.shape[1:]])
+        for name, array in arrays.items()
+    ]
+    graph = helper.make_graph(nodes, "unbatched", [images], infos, weights)
+    path = folder / "unbatched.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    return path
+
+
 def test_maps_of_queries_are_cut_at_zero(tmp_path: Path) -> None:
     boxes = np.array([centred(box) for box in corners(BOXES, RESIZES["stretched"]) / np.tile(SIZE, 2)])
     logits = np.full((3, 2), -9.0)

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import poses
 import pytest
 
 from vedette.kernels._paf_cases import crowd, draw_maps
@@ -100,35 +101,27 @@ def test_coco_18_is_whole() -> None:
 
 # ---- BODY_25, trt_pose and OpenPose's own mode, on crowds
 
-FEET = np.array(
-    [(9.3, 16.8), (10, 16.5), (7.4, 16.4), (3.4, 16.8), (2.7, 16.5), (5.4, 16.4)]
-)  # toes, heel; left first
-MID_HIP = np.array([(6.3, 9.6)])
-STANDING_25 = np.concatenate([PERSON[:8] * 0.6, MID_HIP, PERSON[8:] * 0.6, FEET])
 BODY_MANIFEST = Manifest("m", "pose", (), (Output("net", (), role="maps"),), Decoder("openpose"))
 
 
-def assert_crowd(people: People, truth: Array, *, within: float) -> None:
-    """Everybody once, every joint under its own name and at its place; truth in input pixels."""
-    assert people.xy.shape == truth.shape
-    distances = np.linalg.norm(people.xy[:, None] - truth[None], axis=-1)
-    order = distances[:, :, 1].argmin(axis=1)
-    assert sorted(order.tolist()) == list(range(len(truth)))
-    assert (people.joint_scores > 0).all()
-    assert distances[np.arange(len(order)), order].max() < within
+def test_body_25_is_openpose_s_own() -> None:
+    assert BODY_25.keypoint_names == tuple(poses.NAMES)
+    assert dict(zip(BODY_25.pairs, BODY_25.paf_channels, strict=True)) == {
+        pair: (channel, channel + 1) for pair, channel in poses.FIELDS.items()
+    }
 
 
-@pytest.mark.parametrize(("parameters", "within"), [(BODY_25, 3.0), (openpose_exact(BODY_25), 1.5)])
+@pytest.mark.parametrize("parameters", [BODY_25, openpose_exact(BODY_25)], ids=["default", "exact"])
+@pytest.mark.parametrize("seed", range(2))
 def test_thirty_people_of_body_25_have_all_their_joints_under_their_own_names(
-    parameters: Parameters, within: float
+    parameters: Parameters, seed: int
 ) -> None:
-    cells = crowd(30, pairs=BODY_25.pairs, person=STANDING_25, seed=1, size=(120, 200))
-    heatmaps, pafs = draw_maps(cells, size=(120, 200), pairs=BODY_25.pairs, channels=BODY_25.paf_channels)
-    background = 1 - heatmaps.max(axis=0, keepdims=True)
-    maps = np.concatenate([heatmaps, background, pafs])[None]
-    assert maps.shape[1] == 78
+    size = (120, 200)
+    cells = crowd(30, pairs=tuple(poses.FIELDS), person=2.2 * poses.BODY, seed=seed, size=size)
+    maps = poses.body_25(cells, size).astype(np.float32)[None]
     (people,) = decode({"net": maps}, BODY_MANIFEST, parameters, 0.4, input_size=(1600, 960))
-    assert_crowd(people, cells * 8 + 3.5, within=within)
+    assert (people.joint_scores > 0).all()
+    poses.assert_joints(people.xy, 8 * cells + 3.5, within=1.6)
 
 
 def test_trt_pose_has_y_before_x_and_no_background() -> None:
@@ -142,7 +135,8 @@ def test_trt_pose_has_y_before_x_and_no_background() -> None:
     assert np.sign(pafs[0]).sum() * np.sign(dy) > 0
     outputs = {"a": heatmaps[None], "b": pafs[None]}
     (people,) = trt_pose.decode(outputs, MANIFEST, parameters, 0.4, input_size=(448, 448))
-    assert_crowd(people, cells * 4 + 1.5, within=1.2)
+    assert (people.joint_scores > 0).all()
+    poses.assert_joints(people.xy, cells * 4 + 1.5, within=1.2)
 
 
 def test_openpose_exact_is_in_the_parameters() -> None:

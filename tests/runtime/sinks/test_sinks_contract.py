@@ -23,6 +23,7 @@ TARGETS: dict[str, tuple[Any, ...]] = {
     "images": ("pictures",),
     "jsonl": ("results.jsonl",),
     "null": (),
+    "openpose": ("poses",),
     "video": ("video.mp4",),
     "window": ("vedette", Event()),
 }
