@@ -25,14 +25,8 @@ from vedette.runtime.results import Result
 from vedette.runtime.runner import SIZES, HostRunner, Recipe
 
 log = logging.getLogger(__name__)
-SIDES = (
-    640,
-    416,
-    512,
-    320,
-    256,
-    224,
-)  # of an input that takes any size, as far as its graph's declaration goes
+# of an input that takes any size, as far as its graph says
+SIDES = (640, 416, 512, 320, 256, 224)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +62,8 @@ class Trial:
         found = adoption.proposals(self.model, name, hints, seen=seen, typical=typical)
         if self.whole:
             return [self._as_bytes(proposal) for proposal in found]
-        if [proposal.card.decoder.family for proposal in found] == [
-            "unet"
-        ]:  # or it makes pictures of whole values
+        families = [proposal.card.decoder.family for proposal in found]
+        if families == ["unet"]:  # or it makes pictures of whole values
             return replace(self, whole=True).proposals(name, replace(hints, task="image")) or found
         return found
 
@@ -98,7 +91,7 @@ class Trial:
         card, spec = tried.proposal.card, tried.proposal.card.inputs[0]
         if self.whole:
             return
-        now = Prepared(spec.pixel_format, spec.resize, spec.scale, spec.mean, spec.std)
+        now = Prepared.said_by(spec)
         for other in others(now):
             changed = replace(card, inputs=(other.of(spec), *card.inputs[1:]))
             yield replace(

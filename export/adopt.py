@@ -6,12 +6,13 @@ Next: runtime/adoption.py, which makes the proposals that are tried here.
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
+from vedette.export._answers import Answer, answered
 from vedette.export._channels_first import channels_first
 from vedette.export._trial import Trial, Tried
 from vedette.runtime import adoption
@@ -26,22 +27,12 @@ from vedette.runtime.onnx_file import external_files, graph_of
 from vedette.runtime.preparations import Prepared
 from vedette.runtime.results import Result
 
-OVERLAP = 0.5  # of an answer's box with a found one, at which they are the same
-CONTRAST = 0.3  # of a label's share inside an answer's box, over its share of the rest
 ORDER = 0.3  # of a correlation, by which a reading may be worse
 SEEN = 0.5  # of a score, at which the portrait's person is recognised
 MANY = 20  # objects; who finds more in the portrait sees things
 NEAR = 20  # pixels from its nose
 NOSE = (141.0, 77.0)
 BETTER = 0.1  # by which another reading must find the answer more surely
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An object that is in the picture."""
-
-    label: str
-    box_xyxy: tuple[float, ...]
 
 
 PERSON = Answer("person", (9.0, 8.0, 228.0, 317.0))  # in our portrait
@@ -116,7 +107,7 @@ def _only(path: Path, model: bytes, found: Sequence[Proposal], tried: Sequence[T
     raise ModelError(
         f"nothing here reads {path.name}",
         why=f"its outputs are {outputs}" + (f"; no sense in them as {', '.join(families)}" if found else ""),
-        cure="say what it is with --task and --family; vedette inspect shows a model's tensors",
+        cure=f"say what it is with --task and --family; vedette inspect {path.name} shows its tensors",
     )
 
 
@@ -129,7 +120,7 @@ def _orderly(tried: Sequence[Tried]) -> Sequence[Tried]:
 def _seeing(trial: Trial, tried: Tried) -> Tried:
     """The reading, with pictures prepared as its family does, unless it sees the portrait's person only another way."""
     card = tried.proposal.card
-    if tried.proposal.sure or card.task in ("segmentation", "image"):
+    if tried.proposal.sure or not (card.task == "pose" or "person" in card.labels):
         return tried
     portrait = replace(trial, image=_portrait())
     if _recognised(portrait.result(card, portrait.image), card):
@@ -180,75 +171,9 @@ def _answering(path: Path, trial: Trial, tried: Sequence[Tried], answer: Answer)
 
 def _prepared(tried: Tried, why: str) -> Tried:
     spec = tried.proposal.card.inputs[0]
-    way = Prepared(spec.pixel_format, spec.resize, spec.scale, spec.mean, spec.std).describe()
+    way = Prepared.said_by(spec).describe()
     reasons = (*tried.proposal.reasons, f"pictures are prepared as {way}: {why}")
     return replace(tried, proposal=replace(tried.proposal, reasons=reasons))
-
-
-def answered(result: Result, answer: Answer, *, nameless: bool = True) -> float:
-    """The score of the object in the answer, 0 where it is not found; a class without a name may be any."""
-    boxes = result.boxes
-    if boxes is None or not len(boxes):
-        return _covered(result, answer)
-    names = [result.names[int(index)] for index in boxes.cls]
-    overlaps = _iou(np.asarray(boxes.xyxy, np.float64), np.array(answer.box_xyxy))
-    return max(
-        (
-            float(score)
-            for overlap, name, score in zip(overlaps, names, boxes.conf, strict=True)
-            if overlap >= OVERLAP and (answer.label in ("", name) or (nameless and name.startswith("class ")))
-        ),
-        default=0.0,
-    )
-
-
-def _covered(result: Result, answer: Answer) -> float:
-    """How much more of a label lies in the answer's box than beside it, from 0 to 1."""
-    if result.segmentation is None:
-        return 0.0
-    ids = [
-        index
-        for index, name in result.names.items()
-        if answer.label in ("", name) or name.startswith("class ")
-    ]
-    left, top, right, bottom = (round(side) for side in answer.box_xyxy)
-    shares = []
-    for index in ids:
-        found = result.segmentation.label_map == index
-        inside = found[max(top, 0) : bottom, max(left, 0) : right]
-        rest = found.size - inside.size
-        shares.append((inside.mean() if inside.size else 0) - (found.sum() - inside.sum()) / max(rest, 1))
-    best = max(shares, default=0.0)
-    return float(best) if best >= CONTRAST else 0.0
-
-
-def _iou(boxes: Array, one: Array) -> Array:
-    """Of [N, 4] with [4]."""
-    sides = np.minimum(boxes[:, 2:], one[2:]) - np.maximum(boxes[:, :2], one[:2])
-    shared = np.clip(sides, 0, None).prod(axis=1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (one[2:] - one[:2]).prod()
-    overlap: Array = shared / (areas - shared)
-    return overlap
-
-
-def answer_of(text: str) -> Answer:
-    """'person 100,50,200,300', or only the box.
-
-    Raises:
-        UsageError: it is not that.
-    """
-    label, _, box = text.strip().rpartition(" ")
-    try:
-        sides = tuple(float(side) for side in box.split(","))
-    except ValueError:
-        sides = ()
-    if len(sides) != 4 or sides[2] <= sides[0] or sides[3] <= sides[1]:
-        raise UsageError(
-            f"--answer {text!r} is no object",
-            why="it is a label and a box: left, top, right, bottom in pixels of the image",
-            cure="--answer 'person 100,50,200,300', say",
-        )
-    return Answer(label, sides)
 
 
 def _portrait() -> Array:

@@ -30,6 +30,11 @@ class Prepared:
             scale=self.scale, mean=self.mean, std=self.std,
         )  # fmt: skip
 
+    @classmethod
+    def said_by(cls, spec: Input) -> "Prepared":
+        """What an input's manifest says."""
+        return cls(spec.pixel_format, spec.resize, spec.scale, spec.mean, spec.std)
+
     def describe(self) -> str:
         """'rgb, 0 to 1, letterbox'."""
         plain = self.mean == (0.0,) and self.std == (1.0,)

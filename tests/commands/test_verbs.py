@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import toy
 
@@ -21,7 +22,7 @@ def told(*arguments: str | Path, cwd: Path | None = None, code: int = 0) -> str:
 
 def test_help_names_every_verb() -> None:
     text = told("--help")
-    for verb in ("build", "demo", "doctor", "export", "inspect", "run", "zoo"):
+    for verb in ("adopt", "build", "demo", "doctor", "export", "inspect", "run", "zoo"):
         assert verb in text
 
 
@@ -49,6 +50,27 @@ def test_inspect_prints_the_manifest_it_checked(tmp_path: Path) -> None:
     assert "hashes match" in told("inspect", model)
     model.write_bytes(model.read_bytes() + b"\0")
     told("inspect", model, code=4)
+
+
+def test_a_foreign_model_is_inspected_adopted_and_run(tmp_path: Path) -> None:
+    from foreign import cells, constant_model
+
+    grid = cells((96, 64))
+    rows = np.concatenate([grid[:, :2], np.repeat(grid[:, 2:], 2, axis=1), np.full((126, 80), 0.01)], axis=1)
+    rows[50, :4], rows[50, 4 + 16] = (48, 32, 40, 20), 0.9
+    foreign = constant_model(tmp_path / "m.onnx", {"out": rows.T[None].astype(np.float32)})
+    assert "output out float32 [1, 84, 126]" in told("inspect", foreign)
+    assert json.loads(told("inspect", foreign, "--json"))["outputs"][0]["name"] == "out"
+    text = told("adopt", foreign, "-o", tmp_path / "mine.onnx")
+    assert "detection as yolov8; boxes cxcywh, pixels; 80 labels" in text
+    assert "rgb, 0 to 1, letterbox" in text
+    record = json.loads(
+        told("run", tmp_path / "mine.onnx", "synthetic:96x64@1", "--max-frames", "1", "--json", "-")
+    )
+    assert [found["label"] for found in record["detections"]] == ["dog"]
+    told("adopt", foreign, "-o", tmp_path / "mine.engine", code=2)
+    told("adopt", foreign, "-o", tmp_path / "mine.onnx", "--family", "yolov99", code=2)
+    told("run", foreign, "synthetic:96x64@1", code=4)
 
 
 @pytest.mark.slow

@@ -80,7 +80,8 @@ def test_eighty_nameless_classes_are_cocos(tmp_path: Path, caplog: pytest.LogCap
 
 
 def test_an_answer_that_nothing_finds_refuses(tmp_path: Path) -> None:
-    from vedette.export.adopt import adopt, answer_of
+    from vedette.export._answers import answer_of
+    from vedette.export.adopt import adopt
 
     path = constant_model(tmp_path / "m.onnx", {"output0": v8()}, SAID)
     image = np.zeros((64, 96, 3), np.uint8)

@@ -8,7 +8,8 @@ import pytest
 from foreign import Array, cells, constant_model
 
 from vedette import Model
-from vedette.export.adopt import adopt, answer_of
+from vedette.export._answers import answer_of
+from vedette.export.adopt import adopt
 from vedette.runtime.adoption import Hints
 from vedette.runtime.errors import ModelError, UsageError
 from vedette.runtime.manifest import Manifest

@@ -21,10 +21,11 @@ def adopt(
     answer: Annotated[str, typer.Option(help="An object in that picture: 'person 100,50,200,300'.")] = "",
 ) -> int:
     """Find out how a foreign model is to be read, try it on a picture, and write its manifest."""
+    from vedette.export._answers import answer_of
     from vedette.export.adopt import adopt as adopt_model
-    from vedette.export.adopt import answer_of
     from vedette.runtime.adoption import DECODERS, Hints
     from vedette.runtime.plugins import names
+    from vedette.runtime.preparations import Prepared
 
     if out.suffix != ".onnx":
         raise UsageError(f"cannot write {str(out)!r}", why="the file must end in .onnx", cure="-o model.onnx")
@@ -42,13 +43,12 @@ def adopt(
     card = tried.proposal.card
     for reason in tried.proposal.reasons:
         print(f"because {reason}")
-    spec = card.inputs[0]
-    print(
-        f"{card.task} as {card.decoder.family}; {len(card.labels)} labels; "
-        f"input {list(spec.shape)} {spec.pixel_format}, {spec.resize.rule}"
-    )
+    spec, box = card.inputs[0], card.decoder.parameters.get("box")
+    boxes = f"; boxes {box['format']}, {box['units']}" if box else ""
+    print(f"{card.task} as {card.decoder.family}{boxes}; {len(card.labels)} labels")
+    print(f"pictures {list(spec.shape)}: {Prepared.said_by(spec).describe()}")
     print(f"in {image or 'a portrait'} it finds {tried.result.summary()}")
-    sure = "its exporter says so" if tried.proposal.sure else "by its shapes alone: check what it finds"
+    sure = "its exporter says so" if tried.proposal.sure else "by its shapes and a run: check what it finds"
     print(f"wrote {out} and {out.name}.json ({sure})")
     return 0
 

@@ -1,6 +1,7 @@
 """`vedette inspect`: what a model is, from its manifest, after checking its hashes."""
 
 from dataclasses import asdict
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -21,12 +22,33 @@ def inspect(
     path = find_model(file)
     if bundles.is_bundle(path):
         return _inspect_bundle(path, as_json=json)
+    if path.suffix == ".onnx" and path.is_file() and not manifests.path_beside(path).exists():
+        return _inspect_bare(path, as_json=json)
     card, files = manifests.load(path)
     if json:
         print(manifests.dumps(card), end="")
         return 0
     _print_graph(str(path), card, sum(len(data) for data in files.values()))
     _print_origin(card)
+    return 0
+
+
+def _inspect_bare(path: Path, *, as_json: bool) -> int:
+    """What a graph without a manifest says of itself."""
+    from vedette.runtime import manifest as manifests
+    from vedette.runtime.onnx_file import graph_of
+
+    graph = graph_of(manifests.read(path))
+    if as_json:
+        print(dumps(asdict(graph), indent=1))
+        return 0
+    print(f"{path}: no manifest; made by {graph.producer or 'nobody who says so'}")
+    for kind, tensors in (("input", graph.inputs), ("output", graph.outputs)):
+        for tensor in tensors:
+            print(f"  {kind:7}{tensor.name} {tensor.dtype or 'of another type'} {list(tensor.shape)}")
+    for key, value in graph.metadata.items():
+        print(f"  {key:12}{value}")
+    print(f"vedette adopt {path.name} -o NAME.onnx writes its manifest")
     return 0
 
 
