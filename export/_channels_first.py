@@ -7,6 +7,7 @@ ONNX Runtime and TensorRT drop a transposition that another one undoes, so most 
 from typing import Any
 
 from vedette.runtime.adoption import picture_input
+from vedette.runtime.errors import ModelError
 from vedette.runtime.onnx_file import graph_of
 
 CHANNELS = 3
@@ -17,6 +18,12 @@ def channels_first(model: bytes) -> tuple[bytes, tuple[str, ...]]:
     picture = picture_input(graph_of(model))
     if picture is None:
         return model, ()
+    if 1 in picture.shape[1::2] and CHANNELS not in picture.shape[1::2]:
+        raise ModelError(
+            f"its input {picture.name} {list(picture.shape)} takes pictures of one channel",
+            why="pictures have three here",
+            cure="put a sum of the three in front of the graph",
+        )
     last = picture.shape[3] == CHANNELS and picture.shape[1] != CHANNELS
     number = picture.dtype not in ("float32", "float16")
     if not last and not number:

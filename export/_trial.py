@@ -12,14 +12,15 @@ import numpy as np
 
 from vedette.export._class_count import FAMILIES, classes_within
 from vedette.runtime import adoption, settling
-from vedette.runtime.adoption import Hints, Proposal
+from vedette.runtime.adoption import Proposal
 from vedette.runtime.decoders import Seen
 from vedette.runtime.engine import Engine
 from vedette.runtime.errors import ModelError, VedetteError
+from vedette.runtime.facts import Hints
 from vedette.runtime.frame import Array, Frame
 from vedette.runtime.manifest import Input, Manifest
 from vedette.runtime.onnx_file import Graph, graph_of
-from vedette.runtime.preparations import Prepared, others
+from vedette.runtime.preparations import STRETCH, Prepared, others
 from vedette.runtime.preprocess import fill, place
 from vedette.runtime.results import Result
 from vedette.runtime.runner import SIZES, HostRunner, Recipe
@@ -135,6 +136,10 @@ class Trial:
         card, fit = settling.with_box_that_fits(card, outputs, size, sure=proposal.sure)
         boxed = card.task in ("detection", "instances")
         order = _order(settling.boxes_of(card, outputs, size), size) if boxed else 0.0
+        box = card.decoder.parameters.get("box")
+        if card.decoder.family == "end_to_end" and box == {"format": "cxcywh", "units": "normalised"}:
+            spec = Prepared(resize=STRETCH).of(spec)  # a transformer's queries: RT-DETR's
+            card = replace(card, inputs=(spec, *card.inputs[1:]))
         classes = settling.classes_of(card, outputs)
         if card.decoder.family in FAMILIES:
             classes = classes_within(self.model)

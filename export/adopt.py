@@ -17,10 +17,11 @@ from vedette.export._channels_first import channels_first
 from vedette.export._trial import Trial, Tried
 from vedette.runtime import adoption
 from vedette.runtime import manifest as manifests
-from vedette.runtime.adoption import Hints, Proposal
+from vedette.runtime.adoption import Proposal
 from vedette.runtime.backends.onnxruntime_ import OrtEngine
 from vedette.runtime.draw import write_bytes
 from vedette.runtime.errors import ModelError, UsageError
+from vedette.runtime.facts import Hints
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import Manifest
 from vedette.runtime.onnx_file import external_files, graph_of

@@ -6,7 +6,6 @@ and, where the model was run, of their values.
 Next: decoders/ (roles and claims), preparations.py, settling.py, export/adopt.py (which proves a proposal and writes it).
 """
 
-import ast
 import inspect
 import json
 import logging
@@ -17,11 +16,11 @@ from typing import Any
 
 from vedette.runtime import manifest as manifests
 from vedette.runtime.decoders import Seen
-from vedette.runtime.decoders._boxes import is_grid
-from vedette.runtime.manifest import Decoder, Input, Manifest, Output, Resize, Task
+from vedette.runtime.facts import Facts, Hints
+from vedette.runtime.manifest import Decoder, Input, Manifest, Output, Task
 from vedette.runtime.onnx_file import Graph, Value, external_files, graph_of
 from vedette.runtime.plugins import load, names
-from vedette.runtime.preparations import PREPARED, STRETCH, Prepared
+from vedette.runtime.preparations import habit
 from vedette.runtime.runner import SIZES
 
 log = logging.getLogger(__name__)
@@ -34,7 +33,6 @@ TASKS: Mapping[str, Task] = {
 }  # fmt: skip
 POSE = {"openpose", "trt_pose"}
 SEGMENTATION = {"mask", "unet", "label_map"}
-CORNER = Resize("letterbox", "top-left", pad=0.0)  # as a rule of multiples does in an input of one size
 ANYTHING = {"image", *SEGMENTATION}  # claim maps of any kind, and only what no other family does
 
 
@@ -45,15 +43,6 @@ class Proposal:
     card: Manifest
     reasons: tuple[str, ...]
     sure: bool  # its exporter says so
-
-
-@dataclass(frozen=True, slots=True)
-class Hints:
-    """What the user knows; empty where nothing."""
-
-    task: str = ""
-    family: str = ""
-    labels: tuple[str, ...] = ()
 
 
 def proposals(
@@ -72,7 +61,7 @@ def proposals(
     picture = picture_input(graph)
     if picture is None or picture.shape[1] not in (3, -1) or not graph.outputs:
         return []
-    facts = _Facts.of(graph, picture, hints, seen, tuple(typical))
+    facts = Facts.of(graph, picture, hints, seen, tuple(typical))
     if (
         facts.task and facts.task not in TASKS and not hints.task
     ):  # its exporter says that it does something else
@@ -112,48 +101,7 @@ def vouching(card: Manifest, name: str, model: bytes) -> Manifest:
     return replace(card, files={name: manifests.sha256(model)})
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What is known before any family is asked."""
-
-    outputs: tuple[Output, ...]  # with the shapes that were seen, where there was a run
-    declared: tuple[Output, ...]
-    picture: Value
-    seen: Seen | None = None
-    labels: tuple[str, ...] = ()
-    task: str = ""  # in Ultralytics' words
-    sides: tuple[int, ...] = ()  # height, width that it was made for
-    stride: int = 32
-    sizes: tuple[Value, ...] = ()  # the input that is told the picture's size
-    reasons: tuple[str, ...] = ()
-    stretched: bool = False  # Ultralytics prepares pictures for its RT-DETR so, and for nothing else
-
-    @classmethod
-    def of(
-        cls, graph: Graph, picture: Value, hints: Hints, seen: Seen | None, typical: tuple[int, ...]
-    ) -> "_Facts":
-        declared = tuple(_output(value) for value in graph.outputs)
-        outputs = declared if seen is None else tuple(
-            replace(output, shape=seen.values[output.name].shape) for output in declared
-        )  # fmt: skip
-        said = {key: _literal(value) for key, value in graph.metadata.items()}
-        task, labels = str(said.get("task", "")), hints.labels or _labels(said.get("names"))
-        sides = typical or _numbers(said.get("imgsz"))
-        reasons = (f"its metadata says {task or 'names'}, {len(labels)} classes",) if labels else ()
-        stride = said.get("stride")
-        step = stride if isinstance(stride, int) and 1 <= stride <= 1024 else 32
-        return cls(outputs, declared, picture, seen, labels, task, sides if len(sides) == 2 else (), step,
-                   tuple(value for value in graph.inputs if value.name == SIZES), reasons,
-                   "rtdetr" in f"{said.get('head')} {said.get('description')}".lower())  # fmt: skip
-
-    @property
-    def input_size(self) -> tuple[int, int] | None:
-        """(width, height), where it is known."""
-        height, width = self.sides if self.seen and self.sides else self.picture.shape[2:]
-        return (width, height) if min(height, width) > 0 else None
-
-
-def _proposed(facts: _Facts, family: str, name: str, hints: Hints) -> Iterator[Proposal]:
+def _proposed(facts: Facts, family: str, name: str, hints: Hints) -> Iterator[Proposal]:
     plugin: Any = load(DECODERS, family)
     roles = plugin.roles(facts.outputs)
     parameters = _claimed(plugin, facts) or (_usual(plugin) if hints.family else None)
@@ -161,7 +109,7 @@ def _proposed(facts: _Facts, family: str, name: str, hints: Hints) -> Iterator[P
         return
     task = _task(family, parameters, facts)
     card = Manifest(
-        name, task, (_input(facts, family), *_sizes(facts)),
+        name, task, (_input(facts, family, parameters), *_sizes(facts)),
         _with_roles(facts.declared, roles), Decoder(family, json.loads(json.dumps(asdict(parameters)))), labels=facts.labels,
         provenance="adopted: " + "; ".join(facts.reasons or ("by the shapes of its outputs",)),
     )  # fmt: skip
@@ -169,7 +117,7 @@ def _proposed(facts: _Facts, family: str, name: str, hints: Hints) -> Iterator[P
     yield Proposal(card, (*facts.reasons, f"{shapes} is a layout of {family}"), sure=facts.task in TASKS)
 
 
-def _claimed(plugin: Any, facts: _Facts) -> Any:
+def _claimed(plugin: Any, facts: Facts) -> Any:
     """What a family claims, told as much as it asks for."""
     known = inspect.signature(plugin.claims).parameters
     facts_ = {"classes": len(facts.labels), "input_size": facts.input_size, "seen": facts.seen}
@@ -184,22 +132,15 @@ def _usual(plugin: Any) -> Any:
         return None
 
 
-def _task(family: str, parameters: Any, facts: _Facts) -> Task:
+def _task(family: str, parameters: Any, facts: Facts) -> Task:
     if family in POSE or family in ANYTHING:
         return "pose" if family in POSE else "image" if family == "image" else "segmentation"
     more = getattr(getattr(parameters, "extras", None), "columns", 0) or getattr(parameters, "masks", False)
     return "instances" if more or family == "mask_rcnn" else "detection"
 
 
-def _input(facts: _Facts, family: str) -> Input:
+def _input(facts: Facts, family: str, parameters: Any) -> Input:
     """The picture's input; an axis of no fixed length may be any multiple of the stride."""
-    prepared = PREPARED.get(family, Prepared())
-    if facts.task == "semantic" or (family == "ssd" and _of_a_grid(facts)):
-        prepared = Prepared()
-    if facts.stretched:
-        prepared = Prepared(resize=STRETCH)
-    if prepared.resize.rule == "multiple" and min(facts.picture.shape[2:]) > 0:
-        prepared = replace(prepared, resize=CORNER)
     value, step = facts.picture, facts.stride
     usual = (1, 3, *(facts.sides or (TYPICAL, TYPICAL)))
     bounds = {
@@ -213,44 +154,13 @@ def _input(facts: _Facts, family: str) -> Input:
     bounds["multiple_of"] = (1, 1, step, step)
     shape = (value.shape[0], 3, *value.shape[2:])  # channels that the graph leaves open are three
     spec = Input(value.name, shape, value.dtype, **(bounds if -1 in value.shape else {}))  # type: ignore[arg-type]
-    return prepared.of(spec)
+    return habit(family, parameters, facts).of(spec)
 
 
-def _of_a_grid(facts: _Facts) -> bool:
-    """Whether there is a box for each cell, as YOLO-NAS, DAMO-YOLO and PP-YOLOE have them, and not for each prior."""
-    return any(
-        len(output.shape) == 3 and is_grid(output.shape[1], 1, facts.input_size) for output in facts.outputs
-    )
-
-
-def _sizes(facts: _Facts) -> Iterator[Input]:
+def _sizes(facts: Facts) -> Iterator[Input]:
     for value in facts.sizes:
         yield Input(value.name, value.shape, value.dtype, (1, 2), (1, 2), (16, 2))  # type: ignore[arg-type]
 
 
-def _output(value: Value) -> Output:
-    return Output(value.name, value.shape, value.dtype)  # type: ignore[arg-type]
-
-
 def _with_roles(outputs: Sequence[Output], roles: Mapping[str, str]) -> tuple[Output, ...]:
     return tuple(replace(output, role=roles.get(output.name, "")) for output in outputs)
-
-
-def _literal(text: str) -> Any:
-    """A Python literal, as exporters write them, or the text itself."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return text
-
-
-def _labels(found: Any) -> tuple[str, ...]:
-    """{0: 'person', …} or ['person', …]."""
-    if isinstance(found, dict) and sorted(found) == list(range(len(found))):
-        return tuple(str(found[index]) for index in range(len(found)))
-    return tuple(map(str, found)) if isinstance(found, list | tuple) else ()
-
-
-def _numbers(found: Any) -> tuple[int, ...]:
-    whole = isinstance(found, list | tuple) and all(isinstance(side, int) and side > 0 for side in found)
-    return tuple(found) if whole else ()

@@ -6,10 +6,16 @@ Next: adoption.py, which writes it down; export/_trial.py, which tries the other
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+from vedette.runtime.facts import Facts
 from vedette.runtime.manifest import Input, Resize
 
 LETTERBOX, STRETCH = Resize(), Resize("stretch")
+CORNER = Resize("letterbox", "top-left", pad=0.0)  # what a rule of multiples is in an input of one size
+HUGGING_FACE = (
+    "pixel_values"  # what transformers calls the input: its segmenters and DETR normalise, RT-DETR does not
+)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of red, green, blue
 
 
@@ -62,6 +68,38 @@ PREPARED: Mapping[str, Prepared] = {
     "openpose": Prepared("bgr", Resize("multiple", multiple=8, pad=0.0), 1 / 256, (0.5,)),
     "trt_pose": IMAGENET,
 }
+
+
+def habit(family: str, parameters: Any, facts: Facts) -> Prepared:
+    """How pictures are prepared for a network of a family, by what is known of this one."""
+    prepared = _special(family, parameters, facts) or PREPARED.get(family, Prepared())
+    if prepared.resize.rule == "multiple" and min(facts.picture.shape[2:]) > 0:
+        prepared = replace(prepared, resize=CORNER)
+    return prepared
+
+
+def _special(family: str, parameters: Any, facts: Facts) -> Prepared | None:
+    """Where members of a family differ from its habit."""
+    if facts.stretched or (
+        family == "efficientnms" and parameters.box.format == "yxyx"
+    ):  # RT-DETR, TensorFlow
+        return Prepared(resize=STRETCH)
+    if facts.task == "semantic" or (family == "ssd" and facts.cells(1)):  # YOLO-NAS, DAMO-YOLO, PP-YOLOE
+        return Prepared()
+    if family == "image" and parameters.black < 0:  # who ends in a tanh begins with its range
+        return Prepared(resize=STRETCH, scale=1 / 127.5, mean=(1.0,))
+    if family == "yolov5" and facts.cells(1) and _objectness_varies(facts):
+        return PREPARED["yolox"]
+    if facts.picture.name == HUGGING_FACE and family in ("rfdetr", "unet"):
+        return (
+            IMAGENET if family == "unet" or parameters.activation == "softmax" else Prepared(resize=STRETCH)
+        )
+    return None
+
+
+def _objectness_varies(facts: Facts) -> bool:
+    """YOLOX's does, whose graph may decode by itself; YOLOv6's is 1."""
+    return facts.seen is not None and bool((facts.seen.values[facts.outputs[0].name][..., 4] != 1).any())
 
 
 def others(prepared: Prepared) -> Iterator[Prepared]:

@@ -16,6 +16,7 @@ from vedette.runtime.manifest import STRICT, Manifest, Output
 SMALLEST = 32  # pixels; below it, maps are hardly of classes of pixels
 COARSEST = 8  # input pixels of a map's; beyond, they are hardly either
 MOST = 255  # classes
+OTHERS = ("depth", "disparity")  # in the names of maps of something else
 
 
 Layout = Literal["nchw", "nhwc", "nhw"]
@@ -66,7 +67,11 @@ def layout_of(
         most: channels.
         input_size: (width, height) of the input, where that is known; maps have an eighth of it at least.
     """
-    if len(outputs) != 1 or len(outputs[0].shape) not in (3, 4) or "depth" in outputs[0].name:
+    if (
+        len(outputs) != 1
+        or len(outputs[0].shape) not in (3, 4)
+        or any(word in outputs[0].name for word in OTHERS)
+    ):
         return None
     smallest = [side // COARSEST for side in input_size[::-1]] if input_size else [SMALLEST, SMALLEST]
     for layout, channel in (_CHANNELS if len(outputs[0].shape) == 4 else _NONE).items():

@@ -12,9 +12,10 @@ from foreign import constant_model
 
 from vedette import Model
 from vedette.runtime import manifest as manifests
-from vedette.runtime.adoption import Hints, proposals
+from vedette.runtime.adoption import proposals
 from vedette.runtime.coco import COCO_80, COCO_91
 from vedette.runtime.errors import ManifestError, ModelError, UsageError
+from vedette.runtime.facts import Hints
 
 onnx = pytest.importorskip("onnx")
 SHARED = Path(__file__).parents[3] / "shared" / "data"

@@ -10,8 +10,8 @@ from foreign import Array, cells, constant_model
 from vedette import Model
 from vedette.export._answers import answer_of
 from vedette.export.adopt import adopt
-from vedette.runtime.adoption import Hints
 from vedette.runtime.errors import ModelError, UsageError
+from vedette.runtime.facts import Hints
 from vedette.runtime.manifest import Manifest
 
 SIZE = (96, 64)

@@ -23,7 +23,8 @@ def adopt(
     """Find out how a foreign model is to be read, try it on a picture, and write its manifest."""
     from vedette.export._answers import answer_of
     from vedette.export.adopt import adopt as adopt_model
-    from vedette.runtime.adoption import DECODERS, Hints
+    from vedette.runtime.adoption import DECODERS
+    from vedette.runtime.facts import Hints
     from vedette.runtime.plugins import names
     from vedette.runtime.preparations import Prepared
 
