@@ -57,6 +57,7 @@ PREPARED: Mapping[str, Prepared] = {
     "yolov3": Prepared(resize=Resize("letterbox", pad=127.5)),
     "fastestdet": Prepared("bgr", STRETCH),
     "nanodet": Prepared("bgr", STRETCH, 1.0, (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)),
+    "nanodet_plus": Prepared("bgr", STRETCH, 1.0, (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)),
     "rtdetr": Prepared(resize=STRETCH),
     "rfdetr": IMAGENET,
     "ssd": Prepared(resize=STRETCH, scale=1.0, mean=(127.0,), std=(128.0,)),

@@ -116,6 +116,8 @@ def classes_of(card: Manifest, outputs: Mapping[str, Array]) -> int:
     parameters, plugin = parameters_of(card), load(DECODERS, card.decoder.family)
     height, width = card.inputs[0].bounds()[1][2:]
     shapes = {output.role: outputs[output.name].shape[1:] for output in card.outputs}
+    if hasattr(plugin, "classes"):
+        return int(plugin.classes(parameters, shapes))
     heads = getattr(plugin, "heads", lambda *_, **__: None)(parameters, input_size=(width, height))
     if heads:
         layout, roles = heads.grids[0].layout, heads.grids[0].roles

@@ -34,6 +34,7 @@ LAYOUTS: Mapping[str, tuple[Output, ...]] = {
             [(80, 169), (44, 169), (80, 676), (80, 2704), (44, 676), (44, 2704)]
         )
     ),
+    "nanodet_plus": (Output("output", (1, 2125, 112)),),
     "openpose": (Output("a", (-1, 38, -1, -1)), Output("b", (-1, 19, -1, -1))),
     "trt_pose": (Output("cmap", (1, 18, 56, 56)), Output("paf", (1, 42, 56, 56))),
     "unet": (Output("logits", (-1, 6, -1, -1)),),
@@ -90,9 +91,9 @@ def decoder(family: str) -> ModuleType:
 
 
 def claimed(family: str, outputs: tuple[Output, ...]) -> Any:
-    """Pictures are claimed only once they were seen."""
-    seen = {"seen": SEEN} if family == "image" else {}
-    return decoder(family).claims(outputs, **seen)
+    """Some families are told by what was seen, or by the size of the input."""
+    more: Mapping[str, Any] = {"image": {"seen": SEEN}, "nanodet_plus": {"input_size": (320, 320)}}
+    return decoder(family).claims(outputs, **more.get(family, {}))
 
 
 def manifest_for(family: str, outputs: tuple[Output, ...]) -> Manifest:
@@ -159,7 +160,8 @@ def test_outputs_of_any_one_value_decode_without_a_warning(
     for output in manifest.outputs:
         shape = [52 if side == -1 else side for side in output.shape[1:]]
         arrays[output.name] = np.full((2, *shape), value, dtype)
-    found = decoder(family).decode(arrays, manifest, parameters_of(manifest), 0.25, input_size=(416, 416))
+    side = 320 if family == "nanodet_plus" else 416
+    found = decoder(family).decode(arrays, manifest, parameters_of(manifest), 0.25, input_size=(side, side))
     assert len(found) == 2
     for item in found:
         parts = (

@@ -3,7 +3,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from vedette.runtime.decoders.unet import Logits, Parameters, claims, decode, roles
+from vedette.runtime.decoders.unet import Logits, Parameters, claims, decode
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import Decoder, Manifest, Output
 
