@@ -136,21 +136,29 @@ def paste_masks(values: Array, boxes_xyxy: Array, size: Size, *, threshold: floa
     Source: torchvision models/detection/roi_heads.py, paste_masks_in_image (facts, no code).
     """
     margin = np.pad(values, ((0, 0), (1, 1), (1, 1)))
-    shape = np.array(values.shape[:0:-1])
-    low, high = np.split(np.asarray(boxes_xyxy, np.float64).reshape(-1, 4), 2, axis=1)
-    centres, halves = (low + high) / 2, (high - low) / 2 * (shape + 2) / shape
-    first, last = (centres - halves).astype(np.int64), (centres + halves).astype(np.int64)  # [N, 2] towards 0
-    masks = [_pasted(*each, size, threshold) for each in zip(margin, first, last, strict=True)]
+    placed = pasted(boxes_xyxy, (margin.shape[1], margin.shape[2]), size)
+    masks = [
+        assemble_masks(ONE, value[None], window[None], across, down, threshold=threshold)
+        for value, (window, across, down) in zip(margin, placed, strict=True)
+    ]
     windows = np.concatenate([mask.windows for mask in masks]) if masks else np.zeros((0, 4), np.int64)
     return PackedMasks(size, windows, tuple(mask.words[0] for mask in masks))
 
 
-def _pasted(values: Array, first: Array, last: Array, size: Size, threshold: float) -> PackedMasks:
+def pasted(boxes_xyxy: Array, shape: tuple[int, int], size: Size) -> list[tuple[Array, Axis, Axis]]:
+    """Where maps [h, w] with a margin lie in a picture: the window and the axes of each box."""
+    inside = np.array(shape[::-1]) - 2
+    low, high = np.split(np.asarray(boxes_xyxy, np.float64).reshape(-1, 4), 2, axis=1)
+    centres, halves = (low + high) / 2, (high - low) / 2 * (inside + 2) / inside
+    first, last = (centres - halves).astype(np.int64), (centres + halves).astype(np.int64)  # [N, 2] towards 0
+    return [_pasted(*each, shape, size) for each in zip(first, last, strict=True)]
+
+
+def _pasted(first: Array, last: Array, shape: tuple[int, int], size: Size) -> tuple[Array, Axis, Axis]:
     sides = np.maximum(last - first + 1, 1)
     across, down = (
-        axis(size[way], values.shape[1 - way], gain=gain, start=-first[way] * gain)
-        for way, gain in enumerate(np.array(values.shape[::-1]) / sides)
+        axis(size[way], shape[1 - way], gain=gain, start=-first[way] * gain)
+        for way, gain in enumerate(np.array(shape[::-1]) / sides)
     )
     low = np.clip(first, 0, size)
-    window = np.concatenate([low, np.maximum(np.clip(first + sides, 0, size) - low, 0)])
-    return assemble_masks(ONE, values[None], window[None], across, down, threshold=threshold)
+    return np.concatenate([low, np.maximum(np.clip(first + sides, 0, size) - low, 0)]), across, down

@@ -1,4 +1,5 @@
-// nms.cu: which boxes stay, for candidates in any order. Five kernels: keys, rank (the sort), mask, reduce and take.
+// nms.cu: which boxes stay, for candidates in any order. Five kernels: keys, rank (the sort), mask, reduce and take; and one
+// more, take_columns, for what else a network says of those that stay.
 // Grids are sized by what may come, and blocks without work return, so a graph is captured once and replayed.
 // in      boxes float32 [B, capacity, 4] xyxy, 16-byte aligned; or, rotated, [B, capacity, 5] cxcywhr
 //         scores float32 [B, capacity]
@@ -8,6 +9,7 @@
 // out     kept int32 [B, max_det]: indices of candidates by falling score, ties to the lower index, then -1
 //         kept_counts int32 [B]
 //         from take: taken_boxes float32 [B, max_det, 4], taken_scores, taken_class_ids [B, max_det], of what is kept
+//         from take_columns: taken_columns float32 [B, max_det, columns]
 // work    keys uint64 [B, capacity], order int32 [B, capacity], mask uint64 [B, rows, 32] with
 //         rows = 2048 + 64 ceil(min(max_det, capacity) / 64); n^2 comparisons of keys to sort, at most n * 2048 / 2 IoUs
 //         among a chunk of 2048 and n * max_det with what was kept before it; rotated: gaussians float64 [B, capacity, 5]
@@ -18,6 +20,7 @@
 //         nms_reduce  grid B, block 256
 //         rotated: nms_keys_rotated and nms_mask_rotated in the same places
 //         nms_take    grid (ceil(max_det / 256), B), block 256
+//         nms_take_columns  grid (ceil(max_det * columns / 256), B), block 256
 // limits  exact for any capacity below 2^24 and any count; max_det >= 1; nothing is dropped silently. The sort is quadratic:
 //         meant for up to some 30,000 candidates an image. Rotated is in float64, which small GPUs do at 1/64 of the speed
 // ref     nms_reference(), nms_rotated_reference() in nms.py      source  first principles
@@ -259,4 +262,18 @@ extern "C" __global__ void __launch_bounds__(THREADS) nms_take(
     if (i >= kept_counts[blockIdx.y]) return;
     const size_t to = (size_t)blockIdx.y * max_det + i, from = (size_t)blockIdx.y * capacity + kept[to];
     taken_boxes[to] = boxes[from], taken_scores[to] = scores[from], taken_class_ids[to] = class_ids[from];
+}
+
+// Of what is kept, some columns of the network's output: that of anchor a and column c is output[a * anchor_step + c * column_step],
+// `stride` values from image to image.
+extern "C" __global__ void __launch_bounds__(THREADS) nms_take_columns(
+    const float* __restrict__ output, int64_t stride, int64_t anchor_step, int64_t column_step, const int* __restrict__ anchor_ids,
+    const int* __restrict__ kept, const int* __restrict__ kept_counts, int capacity, int max_det, int columns,
+    float* __restrict__ taken_columns) {
+    const int64_t place = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    const int64_t i = place / columns, column = place % columns;
+    if (i >= kept_counts[blockIdx.y]) return;
+    const int64_t to = (int64_t)blockIdx.y * max_det + i;
+    const int64_t anchor = anchor_ids[(int64_t)blockIdx.y * capacity + kept[to]];
+    taken_columns[to * columns + column] = output[blockIdx.y * stride + anchor * anchor_step + column * column_step];
 }

@@ -1,13 +1,13 @@
 """All that happens to a batch of one shape on the GPU: its memory, the launches, and the graph that they become.
 
-In: frames of the sizes in a Key.  Out: what a Reader fetched: kept boxes (detection), or the engine's raw outputs.
+In: frames of the sizes in a Key.  Out: what a Reader fetched: boxes, objects, people, or the engine's raw outputs.
 A graph reads every value that changes from frame to frame from device memory, which the one upload in it renews.
-Everything here belongs to the device thread.  Next: kernels/launches.py, kernels/arena.py, cuda_runner.py.
+Everything here belongs to the device thread.  Next: cuda_readers/, kernels/arena.py, cuda_runner.py.
 """
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from vedette.kernels.arena import Arena
 from vedette.kernels.device import Graph
 from vedette.kernels.launches import Fields
 from vedette.kernels.picture import Picture, Size
-from vedette.runtime.cuda_readers import Boxes, Raw, reader_of
+from vedette.runtime.cuda_readers import reader_of
+from vedette.runtime.cuda_readers.reader import Job, Room
 from vedette.runtime.engine import OnDevice, Session
 from vedette.runtime.frame import Frame
 from vedette.runtime.preprocess import Placement, layout_of
@@ -27,13 +28,13 @@ class Key(NamedTuple):
     """What the memory and the grids of a program depend on."""
 
     pictures: tuple[tuple[Placement, str], ...]  # where each frame goes, and its pixel format
-    capacity: int  # candidates an image
+    room: Room
 
     @classmethod
-    def of(cls, frames: Sequence[Frame], placements: Sequence[Placement], capacity: int) -> "Key":
+    def of(cls, frames: Sequence[Frame], placements: Sequence[Placement], room: Room) -> "Key":
         """Of these frames."""
         formats = [frame.picture.format for frame in frames]
-        return cls(tuple(zip(placements, formats, strict=True)), capacity)
+        return cls(tuple(zip(placements, formats, strict=True)), room)
 
     @property
     def input_size(self) -> Size:
@@ -50,7 +51,8 @@ class Program:
         self._warm = False
         with ExitStack() as owned:
             self._session = self._opened(owned)
-            self.reader = reader_of(recipe, self._session.outputs, key.input_size, key.capacity)
+            placements = [placement for placement, _ in key.pictures]
+            self.reader = reader_of(Job(recipe, self._session.outputs, placements, key.room))
             self._up, self._down, self._constants, work = (
                 self._arena(owned, fields, mirrored=mirrored)
                 for fields, mirrored in (
@@ -65,7 +67,7 @@ class Program:
             self._session.bind({tensor: self._at[name] for name, tensor in names.items()})
             self._owned = owned.pop_all()
         self._picture_at = [self._addresses_of(index) for index in range(len(key.pictures))]
-        self.reader.set_constants(self._constants.host)
+        self.reader.set_constants(self._constants.host, self._at)
         self._constants.upload()
         self._done = self._device.event()
 
@@ -95,8 +97,8 @@ class Program:
         self._warm = True
         self._device.mark(self._done)
 
-    def fetch(self) -> "Boxes | Raw":
-        """Wait for it; copies of what came down.
+    def fetch(self) -> Any:
+        """Wait for it; copies of what came down: what the reader takes.
 
         Raises:
             CudaError: some of it failed.

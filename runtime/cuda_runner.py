@@ -14,6 +14,7 @@ from typing import Any
 
 from vedette.kernels.device import CudaError
 from vedette.runtime.cuda_program import Key, Program
+from vedette.runtime.cuda_readers.reader import Room
 from vedette.runtime.engine import OnDevice
 from vedette.runtime.errors import device_errors
 from vedette.runtime.frame import Frame
@@ -23,11 +24,11 @@ from vedette.runtime.runner import Done, Pending, Recipe
 from vedette.runtime.timing import Stopwatch
 
 PROGRAMS = 4  # kept a track: frames may alternate between so many sizes
-FIRST_CAPACITY = 4096  # candidates an image; more are noticed, and the batch is run again with room for them
+FIRST_ROOM = Room(candidates=4096, masks=1)  # more is noticed, and the batch is run again with room for it
 
 
 class CudaRunner:
-    """Letterbox, engine, decoding and suppression without leaving the GPU."""
+    """Letterbox, engine, decoding, suppression and masks without leaving the GPU."""
 
     in_flight = 2
 
@@ -35,7 +36,7 @@ class CudaRunner:
         self.name, self.max_batch = recipe.manifest.name, recipe.max_batch
         self._recipe, self._engine, self._device = recipe, engine, engine.device
         self._tracks = [_Track(), _Track()]
-        self._capacity = FIRST_CAPACITY
+        self._room = FIRST_ROOM
 
     def submit(self, frames: Sequence[Frame]) -> Pending:
         """Begin; frames that need other input shapes run in batches of their own."""
@@ -68,7 +69,7 @@ class CudaRunner:
 
     def _launch(self, track: "_Track", run: "_Run") -> Program:
         with device_errors():
-            program = self._program(track, Key.of(run.frames, run.placements, self._capacity))
+            program = self._program(track, Key.of(run.frames, run.placements, self._room))
             with run.watch("preprocess"):
                 program.write(run.frames, run.placements, self._recipe.conf)
             program.launch()
@@ -87,9 +88,9 @@ class CudaRunner:
         with device_errors():
             return self._device.call(program.fetch)
 
-    def again(self, run: "_Run", needed: int) -> "_Run":
-        """The same batch with room for so many candidates."""
-        self._capacity = max(self._capacity, 1 << (needed - 1).bit_length())
+    def again(self, run: "_Run", needed: Room) -> "_Run":
+        """The same batch with room for what it needs."""
+        self._room = self._room.grown(needed)
         return self._begin(run.frames, run.placements)
 
     def _results(self, runs: Sequence[tuple[list[int], "_Run"]], count: int) -> list[Result]:
@@ -100,7 +101,7 @@ class CudaRunner:
 
     def _finished(self, run: "_Run") -> list[Result]:
         program, found = run.fetch()
-        if found.needed > program.key.capacity:
+        if not program.key.room.holds(found.needed):
             return self._finished(self.again(run, found.needed))
         with run.watch("decode"):
             results = program.reader.finish(found, run.frames, run.placements)

@@ -10,7 +10,8 @@ from typing import Any
 
 from clock import Clock
 from copy_bandwidth import measured as measured_copy
-from operations import ROWS, Operation, Row
+from operation import Operation, Row
+from operations import ROWS
 from peers import PEERS
 from step import Part, parser_of
 

@@ -1,15 +1,17 @@
 """The kernels as they are timed: their memory, input that is drawn, launches in order, and a check against the reference.
 
 In: a device and how many sets of input.  Out: Operations; all of it on the device thread.
-The shapes are a 1080p NV12 picture to 640 x 640, a YOLOv8 output [84, 8400], and maps [21, 512, 512]. Next: kernel_timings.py.
+The shapes are a 1080p NV12 picture to 640 x 640, a YOLOv8 output [84, 8400], and maps [21, 512, 512]; masks and people are in
+object_operations.py. Next: kernel_timings.py.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import numpy as np
+from object_operations import masks, people
+from operation import Operation, Row
 
 from vedette.kernels import launches
 from vedette.kernels._decode_boxes_cases import scene
@@ -26,25 +28,6 @@ MAX_DET = 300
 FRAME, SIDE = (1920, 1080), 640
 LAYOUT = Layout((640, 360), (0, 140), (1 / 255,) * 3, (0.0,) * 3, 114, "rgb")
 NV12 = Picture("nv12", "bt709")
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One set of memory: `launch` begins its kernels, `equal` compares with the reference after a download."""
-
-    launch: Callable[[], None]
-    equal: Callable[[], bool]
-    bytes_moved: int
-    release: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A shape to time: `make` gives one set of memory, seeded."""
-
-    make: Callable[[Device, int], Operation]
-    set_bytes: int  # of one set, about: how many it takes to be larger than the cache
-    target: str  # what it should reach
 
 
 def letterbox(batch: int) -> Callable[[Device, int], Operation]:
@@ -225,4 +208,8 @@ ROWS: Mapping[str, Row] = {
     "decode + NMS .001, batch 16": Row(detection(16, **BUSY), 45 << 20, ""),
     "argmax 21 x 512 x 512, batch 1": Row(argmax(1), 11 << 20, "a fifth of torch.argmax"),
     "argmax 21 x 512 x 512, batch 16": Row(argmax(16), 180 << 20, "75 % of the copy bandwidth"),
+    "masks of 10 objects, 1280 x 720": Row(masks("ten"), 4 << 20, "empty kernel + 10 us"),
+    "masks of 100 objects, 1080p": Row(masks("hundred"), 6 << 20, ""),
+    "paf, 1 person, 240 x 135": Row(people(1), 8 << 20, ""),
+    "paf, 60 people, 240 x 135": Row(people(60), 8 << 20, "three times the time of 1"),
 }

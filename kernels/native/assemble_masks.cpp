@@ -8,13 +8,9 @@
 #include <algorithm>
 #include <vector>
 
-namespace {
+#include "../masks.h"
 
-// For each pixel of one axis, between which values of a map it lies.
-struct Axis {
-    const int32_t *first, *second;
-    const float* share;  // of the second
-};
+namespace {
 
 struct Prototypes {  // [count, height, width]
     const float* values;

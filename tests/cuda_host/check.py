@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cuda_host import heatmaps, labels, launches, paf
+from cuda_host import heatmaps, labels, launches, masks, paf
 from cuda_host.shim import HERE, Library, Order
 from vedette.kernels import decode_boxes as decode_py
 from vedette.kernels import nms as nms_py
@@ -231,6 +231,7 @@ OPS: Mapping[str, tuple[Callable[[Library], None], Callable[[Library, np.random.
     "argmax_labels": (labels.cases, labels.drawn),
     "paf": (paf.cases, paf.drawn),
     "heatmap_keypoints": (heatmaps.cases, heatmaps.drawn),
+    "assemble_masks": (masks.cases, masks.drawn),
 }
 
 

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from cuda_host import check, launches, paf
+from cuda_host import check, launches, masks, paf
 from cuda_host.shim import Library, Order, build, device_array
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +16,8 @@ from vedette.kernels import launches as kernel_launches
 from vedette.kernels import nms as nms_py
 from vedette.kernels import paf as paf_py
 from vedette.kernels._paf_cases import CASE_CHANNELS, CASE_PAIRS
+from vedette.kernels._take_columns_launches import launch_take_columns
+from vedette.kernels.box_layouts import V5, V8, EndToEnd, Layout, plan
 from vedette.kernels.decode_boxes import CASES, IDENTITY
 
 seeds = st.integers(0, 2**32 - 1)
@@ -114,6 +116,39 @@ def test_what_is_kept_is_taken_side_by_side() -> None:
     kernel_launches.launch_take(library("nms", Order.FORWARD).launch, at, batch=2, capacity=8, max_det=5)
     for name in ("boxes", "scores", "class_ids"):
         np.testing.assert_array_equal(arrays[f"taken_{name}"][0, :3], arrays[name][0, [7, 0, 3]])
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape"), [(V8(extras=5), (11, 40)), (V5(extras=5), (40, 12)), (EndToEnd(), (40, 11))]
+)
+def test_the_last_columns_of_what_is_kept_are_taken(layout: Layout, shape: tuple[int, int]) -> None:
+    images = np.random.default_rng(3).random((2, *shape)).astype(np.float32)
+    arrays = {"first": device_array(images.shape, np.float32, images)}
+    arrays |= {"anchor_ids": device_array((2, 8), np.int32, [range(30, 38), range(8)])}
+    arrays |= {"kept": device_array((2, 3), np.int32, [[7, 0, 3], [5, -1, -1]])}
+    arrays |= {"kept_counts": device_array((2,), np.int32, [3, 1])}
+    arrays |= {"taken_columns": device_array((2, 3, 5), np.float32)}
+    launch_take_columns(
+        library("nms", Order.FORWARD).launch, launches.addresses(arrays), plan(layout, (shape,)), images[0].size, 5,
+        batch=2, capacity=8, max_det=3,
+    )  # fmt: skip
+    rows = images.transpose(0, 2, 1) if isinstance(layout, V8) else images
+    np.testing.assert_array_equal(arrays["taken_columns"][0], rows[0, [37, 30, 33], -5:])
+    np.testing.assert_array_equal(arrays["taken_columns"][1, 0], rows[1, 5, -5:])
+
+
+@pytest.mark.parametrize("order", Order)
+def test_windows_of_more_boxes_than_a_block_has_threads_follow_each_other(order: Order) -> None:
+    random = np.random.default_rng(4)
+    picture = masks.drawn_picture(random, 2)._replace(size=(9, 70))
+    low = random.uniform(0, (8, 60), (600, 2)).astype(np.float32)
+    boxes = np.concatenate([low, low + np.float32(3)], axis=1)
+    numbers = random.integers(-3, 4, (600, 2)).astype(np.float32)
+    axes = [
+        masks.drawn_axis(random, picture.size[way], picture.prototypes.shape[2 - way]) for way in range(2)
+    ]
+    picture = picture._replace(boxes=boxes, columns=numbers, across=axes[0], down=axes[1])
+    masks.check_pictures(library("assemble_masks", order), [picture], max_det=601, room=4000)
 
 
 def test_a_level_writes_behind_the_one_before_it() -> None:
@@ -242,6 +277,34 @@ MUTANTS = {
     ),
     "people joined over a joint they share": Mutant(
         "paf", "if (p.masks[first] & p.masks[second]) return;", "if (first == second) return;", DIFFERS
+    ),
+    "missing barrier before the words": Mutant(
+        "assemble_masks",
+        "sum_maps(mask, tile, sums);\n        __syncthreads();",
+        "sum_maps(mask, tile, sums);",
+        DIFFERS,
+    ),
+    "missing barrier after the words": Mutant(
+        "assemble_masks",
+        "write_words<true>(mask, tile, sums);\n        __syncthreads();",
+        "write_words<true>(mask, tile, sums);",
+        DIFFERS,
+    ),
+    "more sums than shared memory has": Mutant(
+        "assemble_masks",
+        "tile.map_height > CELLS)",
+        "tile.map_height > 4 * CELLS)",
+        SANITIZER,
+        sanitize=True,
+    ),
+    "rows beyond the window": Mutant(
+        "assemble_masks", "    if (y >= tile.bottom) return false;\n", "", "(AssertionError|AddressSanitizer)"
+    ),
+    "a mask where there is no room for it": Mutant(
+        "assemble_masks", "end <= room ? window.width : 0", "window.width", "exit status"
+    ),
+    "a box outside the picture": Mutant(
+        "assemble_masks", "if (!(x2 > x1 && y2 > y1)) return", "if (x2 < x1) return", DIFFERS
     ),
 }
 

@@ -1,8 +1,7 @@
 """The runner on the GPU, on a fake of the driver and of TensorRT: the same results, and only the work that was promised."""
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,21 +10,23 @@ import encoders
 import numpy as np
 import pytest
 import toy
-from fakes.driver import FakeGpu, installed
-from fakes.tensorrt_ import VERSION, plan, tensorrt_installed
+from fakes.driver import FakeGpu
+from fakes.runners import assert_equal, machine, opened, pictures, run, runners
+from fakes.tensorrt_ import VERSION
 
 from vedette.kernels._letterbox_cases import noise
 from vedette.kernels.device import CudaError, device
 from vedette.runtime import cuda_runner
 from vedette.runtime import manifest as manifests
-from vedette.runtime.backends import onnxruntime_, tensorrt_
+from vedette.runtime.backends import onnxruntime_
+from vedette.runtime.cuda_readers.reader import Room
 from vedette.runtime.errors import DeviceError, ModelError
 from vedette.runtime.frame import Frame
 from vedette.runtime.manifest import Decoder, Input, Manifest, Output
 from vedette.runtime.model import find_model
 from vedette.runtime.pipeline import Pipeline
 from vedette.runtime.results import Result
-from vedette.runtime.runner import HostRunner, Recipe, Runner, runner_of
+from vedette.runtime.runner import HostRunner, Recipe, Runner
 from vedette.runtime.sources import END, open_source
 from vedette.runtime.tasks import Config
 
@@ -33,51 +34,6 @@ pytestmark = pytest.mark.skipif(
     shutil.which("g++") is None, reason="SKIPPED: no g++, which the fake GPU needs"
 )
 VTEST = Path(__file__).parents[3] / "shared" / "data" / "vtest" / "vtest.avi"
-
-
-def opened(model: Path, version: str = VERSION) -> tuple[Manifest, bytes, tensorrt_.TensorRtEngine]:
-    """A model as a fake engine: its card, its ONNX bytes, and the engine on the fake GPU."""
-    card, files = manifests.load(model)
-    onnx = next(iter(files.values()))
-    profiles = [{spec.name: spec.bounds()} for spec in card.inputs if -1 in spec.shape]
-    card = replace(card, build={"lane": "tensorrt", "version": version, "compute_capability": "8.9"})
-    engine_file = plan(onnx, version=version, profiles=profiles)
-    return card, onnx, tensorrt_.open_engine(card, {"m.engine": engine_file})
-
-
-@contextmanager
-def machine(gpu: FakeGpu | None = None, version: str = VERSION) -> Iterator[FakeGpu]:
-    gpu = gpu or FakeGpu()
-    with installed(gpu), tensorrt_installed(gpu, version=version):
-        yield gpu
-
-
-def run(runner: Runner, frames: Sequence[Frame]) -> list[Result]:
-    return runner.submit(frames).results()
-
-
-def assert_equal(found: Sequence[Result], expected: Sequence[Result]) -> None:
-    for mine, other in zip(found, expected, strict=True):
-        assert mine.boxes is not None
-        assert other.boxes is not None
-        for field in ("xyxy", "conf", "cls"):
-            np.testing.assert_array_equal(getattr(mine.boxes, field), getattr(other.boxes, field))
-
-
-def pictures(count: int, size: tuple[int, int] = (97, 65), *, seed: int = 0) -> list[Frame]:
-    made = []
-    for index in range(count):
-        random = np.random.default_rng(seed + index)
-        picture = random.integers(0, 64, (size[1], size[0], 3), np.uint8)
-        picture[10 : 20 + index, 30:60] = 250
-        made.append(Frame((picture,), index=index))
-    return made
-
-
-def runners(model: Path, config: Config = Config()) -> tuple[Runner, HostRunner, tensorrt_.TensorRtEngine]:
-    card, onnx, engine = opened(model)
-    host = HostRunner(Recipe(card, config), onnxruntime_.OrtEngine(onnx))
-    return runner_of(Recipe(card, config), engine), host, engine
 
 
 def street(count: int) -> list[Frame]:
@@ -160,7 +116,7 @@ def test_options_mean_what_they_mean_on_the_host(tmp_path: Path, config: Config)
 def test_more_candidates_than_there_is_room_for_are_all_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cuda_runner, "FIRST_CAPACITY", 2)
+    monkeypatch.setattr(cuda_runner, "FIRST_ROOM", Room(2, 1))
     with machine():
         runner, host, engine = runners(toy.onnx_model(tmp_path), Config(conf=0.0, iou=1.0))
         for frames in (pictures(2), pictures(2, seed=4)):
