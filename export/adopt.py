@@ -30,7 +30,7 @@ from vedette.runtime.results import Result
 
 ORDER = 0.3  # of a correlation, by which a reading may be worse
 SEEN = 0.5  # of a score, at which the portrait's person is recognised
-MANY = 20  # objects; who finds more in the portrait sees things
+MANY = 8  # objects; who finds more in the portrait sees things
 NEAR = 20  # pixels from its nose
 NOSE = (141.0, 77.0)
 BETTER = 0.1  # by which another reading must find the answer more surely
@@ -60,7 +60,8 @@ def adopt(
         ModelError: nothing here reads it, or several families do.
         DiskError: `out` cannot be written.
     """
-    model, changes = channels_first(_whole(path))
+    front = channels_first(_whole(path))
+    model, changes = front.model, front.changes
     if changes and out.resolve() == path.resolve():
         raise UsageError(
             f"adopting {path.name} changes it",
@@ -69,7 +70,7 @@ def adopt(
         )
     picture = _portrait() if image is None else image
     with closing(OrtEngine(model, name=path.stem)) as engine:
-        trial = Trial(engine, model, picture, whole=any("a cast" in change for change in changes))
+        trial = Trial(engine, model, picture, whole=front.whole)
         found = trial.proposals(path.stem, hints)
         tried = [attempt for proposal in found if (attempt := trial.tried(proposal))]
         chosen = (
@@ -161,13 +162,25 @@ def _answering(path: Path, trial: Trial, tried: Sequence[Tried], answer: Answer)
             if score > most + (BETTER if best else 0.0):
                 best, most = other if number == 0 else _prepared(other, "the answer is found so"), score
     if best is None:
-        families = ", ".join(sorted({attempt.proposal.card.decoder.family for attempt in tried})) or "nothing"
+        ways = [f"as {one.proposal.card.decoder.family} it finds {_told(one.result)}" for one in tried]
         raise ModelError(
             f"no reading of {path.name} finds the answer",
-            why=f"it was read as {families}",
+            why="; ".join(ways) or "nothing here reads it",
             cure="check the box and the label of --answer, or say more with --task and --family",
         )
     return best
+
+
+def _told(result: Result) -> str:
+    """What is found, the best few with their boxes."""
+    boxes = result.boxes
+    if boxes is None or not len(boxes):
+        return result.summary()
+    best = [
+        f"{result.names[int(boxes.cls[i])]} at {','.join(f'{side:.0f}' for side in boxes.xyxy[i])}"
+        for i in range(min(3, len(boxes)))
+    ]
+    return f"{result.summary()}: {'; '.join(best)}"
 
 
 def _prepared(tried: Tried, why: str) -> Tried:

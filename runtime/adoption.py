@@ -135,8 +135,9 @@ def _usual(plugin: Any) -> Any:
 def _task(family: str, parameters: Any, facts: Facts) -> Task:
     if family in POSE or family in ANYTHING:
         return "pose" if family in POSE else "image" if family == "image" else "segmentation"
-    more = getattr(getattr(parameters, "extras", None), "columns", 0) or getattr(parameters, "masks", False)
-    return "instances" if more or family == "mask_rcnn" else "detection"
+    extras = getattr(getattr(parameters, "extras", None), "columns", 0)
+    masks, joints = getattr(parameters, "masks", False), getattr(parameters, "keypoints", False)
+    return "instances" if extras or joints or masks not in (False, "none") else "detection"
 
 
 def _input(facts: Facts, family: str, parameters: Any) -> Input:

@@ -131,6 +131,25 @@ def test_channels_last_and_bytes_are_put_right_in_front(tmp_path: Path, dtype: s
     assert found(tmp_path).summary() == "1 toothbrush"
 
 
+def test_one_picture_without_a_batch_is_taken_by_a_squeeze(tmp_path: Path) -> None:
+    """As torchvision's detectors are exported: [3, H, W] in, [k, 4], [k] and [k] out."""
+    import onnx
+
+    outputs = {"boxes": np.array([BOX]), "labels": np.array([2]), "scores": np.array([0.9])}
+    path = constant_model(
+        tmp_path / "m.onnx", {name: array.astype(np.float32) for name, array in outputs.items()}
+    )
+    model = onnx.load(path)
+    del model.graph.input[0].type.tensor_type.shape.dim[0]
+    onnx.save(model, path)
+    tried = adopt(path, tmp_path / "out.onnx", image=IMAGE, hints=Hints(labels=("none", "cat", "dog")))
+    assert "a squeeze" in tried.proposal.reasons[0]
+    assert (tried.proposal.card.task, tried.proposal.card.decoder.family) == ("detection", "mask_rcnn")
+    result = found(tmp_path)
+    assert result.summary() == "1 dog"
+    np.testing.assert_allclose(result.boxes.xyxy, [BOX], atol=1e-3)
+
+
 def test_a_model_that_must_be_changed_is_not_overwritten(tmp_path: Path) -> None:
     path = constant_model(tmp_path / "m.onnx", {"out": rows(80).T[None]}, channels_last=True)
     before = path.read_bytes()
