@@ -42,10 +42,15 @@ fmt: $(VENV)/has-$(TEST_EXTRAS)         ## rewrite
 	$(BIN)/ruff format -q
 
 # the models in the box, exported from export/zoo's weights; what `run` opens without PyTorch
-ZOO := $(patsubst export/zoo/%.safetensors,runtime/zoo/%.onnx,$(wildcard export/zoo/*.safetensors))
+NETWORKS := $(patsubst export/zoo/%.safetensors,%,$(wildcard export/zoo/*.safetensors))
+BUNDLES  := $(filter mask_rcnn vae gan ddpm,$(NETWORKS))    # networks of several graphs: a folder each
+ZOO := $(patsubst %,runtime/zoo/%.onnx,$(filter-out $(BUNDLES),$(NETWORKS))) $(patsubst %,runtime/zoo/%/bundle.json,$(BUNDLES))
+MADE_BY := $(wildcard export/*.py) | $(VENV)/has-$(TEST_EXTRAS)
 zoo: $(ZOO)
-$(ZOO): runtime/zoo/%.onnx: export/zoo/%.safetensors export/networks/%.py $(wildcard export/*.py) | $(VENV)/has-$(TEST_EXTRAS)
+runtime/zoo/%.onnx: export/zoo/%.safetensors export/networks/%.py $(MADE_BY)
 	$(BIN)/python -m vedette export $* -o $@
+runtime/zoo/%/bundle.json: export/zoo/%.safetensors export/networks/%.py $(MADE_BY)
+	$(BIN)/python -m vedette export $* -o $(@D)
 
 # the CUDA kernels, compiled ahead: CUDA 12.6's compiler for the older architectures, nvcc for the newer
 fatbin: kernels/vedette.fatbin
@@ -72,7 +77,7 @@ bench: zoo                              ## writes benchmarks/results/<machine>/
 wheel: zoo $(if $(NVCC),fatbin)         ## wheel and sdist from a clean copy of what git has, plus the zoo and the fatbin
 	rm -rf build/source dist && mkdir -p build dist
 	git archive --prefix=build/source/ HEAD | tar -x
-	cp runtime/zoo/*.onnx runtime/zoo/*.onnx.json build/source/runtime/zoo/
+	cp -r runtime/zoo/. build/source/runtime/zoo/
 	$(if $(NVCC),cp kernels/vedette.fatbin* build/source/kernels/)
 	$(BIN)/python -m build -q --outdir dist build/source
 	ls -l dist
@@ -101,4 +106,4 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(SITE_$(MACHINE)) $(VENV)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info kernels/_native*.so kernels/vedette.fatbin* runtime/zoo/*.onnx runtime/zoo/*.json
+	rm -rf $(VENV) build dist *.egg-info kernels/_native*.so kernels/vedette.fatbin* runtime/zoo/*

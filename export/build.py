@@ -1,7 +1,7 @@
 """The main path of export; read first. Network + weights -> ONNX -> checked against PyTorch -> manifest -> engine.
 
 In: a network's name (a file of networks/) or MODULE:FACTORY, and weights.  Out: m.onnx + m.onnx.json, m.engine + m.engine.json.
-Next: to_onnx.py, parity.py, to_engine.py; the runtime reads what is written here.
+Next: to_onnx.py, parity.py, to_engine.py, bundle.py (networks of several graphs); the runtime reads what is written here.
 """
 
 import importlib
@@ -44,6 +44,13 @@ class Options:
     dynamic: bool = False
     precision: str = "fp32"
 
+    def check(self) -> None:
+        """Raise UsageError for a precision that is not offered."""
+        if self.precision not in {"fp32", "fp16"}:
+            raise UsageError(
+                f"--precision {self.precision} is not offered", why="there are fp32 and fp16", cure="use fp16"
+            )
+
 
 def export(
     reference: str, out: Path, *, weights: Path | None = None, options: Options = Options()
@@ -56,16 +63,13 @@ def export(
         DiskError: `out` cannot be written.
     """
     _check_target(out, ".onnx")
-    if options.precision not in {"fp32", "fp16"}:
-        raise UsageError(
-            f"--precision {options.precision} is not offered", why="there are fp32 and fp16", cure="use fp16"
-        )
+    options.check()
     source = weights or zoo_weights(reference)
     module, card = network_with(source, reference, options.imgsz)
     card = sized(replace(card, precision=options.precision), options)  # type: ignore[arg-type]
     if card.decoder.family:
         parameters_of(manifests.parse(manifests.dumps(card), origin=f"the card of {reference}"))
-    model = _graph(module, card)
+    model = onnx_of(module, card)
     if options.precision == "fp16":
         model = half_from_full(model)
     card = replace(
@@ -81,7 +85,8 @@ def export(
     return card
 
 
-def _graph(module: nn.Module, card: Manifest) -> bytes:
+def onnx_of(module: nn.Module, card: Manifest) -> bytes:
+    """The graph of a module, or a ModelError."""
     try:
         return onnx_from_torch(module, card)
     except Exception as error:
@@ -136,6 +141,10 @@ def network_and_card(reference: str, imgsz: Size | None = None) -> tuple[nn.Modu
             cure="name one of them, or MODULE:FACTORY for your own",
         )
     plugin = load(NETWORKS, name)
+    if hasattr(plugin, "whole"):
+        raise UsageError(
+            f"{reference} is several graphs", why="they go into a folder", cure=f"vedette export {reference} -o {name}"
+        )  # fmt: skip
     return plugin.network().eval(), plugin.card()
 
 

@@ -34,8 +34,8 @@ def parity_of(module: nn.Module, model: bytes, card: Manifest, *, images: int = 
         for name, rows in pairs.items():
             rows.append((expected[name], found[name]))
     engine.close()
-    report = tuple(_row(name, rows) for name, rows in pairs.items())
-    _refuse_what_differs(card, report)
+    report = tuple(row_of(name, rows) for name, rows in pairs.items())
+    refuse_what_differs(card, report)
     return report
 
 
@@ -89,7 +89,7 @@ def _torch_outputs(module: nn.Module, card: Manifest, feeds: Mapping[str, Array]
     return {spec.name: tensor.numpy() for spec, tensor in zip(card.outputs, tensors, strict=True)}
 
 
-def _row(name: str, pairs: Sequence[tuple[Array, Array]]) -> Parity:
+def row_of(name: str, pairs: Sequence[tuple[Array, Array]]) -> Parity:
     gaps = np.concatenate([np.abs(expected - found).ravel() for expected, found in pairs])
     scale = max(float(np.abs(expected).max(initial=0)) for expected, _ in pairs)
     if not np.isfinite(gaps).all():
@@ -99,7 +99,7 @@ def _row(name: str, pairs: Sequence[tuple[Array, Array]]) -> Parity:
     )
 
 
-def _refuse_what_differs(card: Manifest, report: Sequence[Parity]) -> None:
+def refuse_what_differs(card: Manifest, report: Sequence[Parity]) -> None:
     limit = LIMITS.get(card.precision, LIMITS["fp16"])
     for row in report:
         allowed = limit * max(row.scale, 1.0 if card.precision == "fp32" else 1e-3)

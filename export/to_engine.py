@@ -4,6 +4,7 @@ Lanes are probed, not tabled: `tensorrt` (8.6, 10, 11; its Builder needs a drive
 Precision is already in the graph; no lane's precision flags are touched.
 """
 
+import time
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -22,6 +23,7 @@ class Built:
 
     plan: bytes
     build: dict[str, str]
+    seconds: float = 0.0  # that the builder took
 
 
 def engine_from_onnx(model: bytes, card: Manifest, *, lane: str = "auto", target: str = "") -> Built:
@@ -48,13 +50,15 @@ def engine_from_onnx(model: bytes, card: Manifest, *, lane: str = "auto", target
     config = builder.create_builder_config()
     _add_profile(trt, builder, config, card)
     _set_target(trt, config, name, target)
+    began = time.monotonic()
     plan = builder.build_serialized_network(network, config)
+    seconds = time.monotonic() - began
     if messages.interrupted:
         raise KeyboardInterrupt
     if plan is None:
         raise _refused(card, name, messages.errors)
     facts = {"lane": name, "version": trt.__version__, "target": target or "any"}
-    return Built(bytes(plan), facts | {"layers": str(network.num_layers)} | _built_on())
+    return Built(bytes(plan), facts | {"layers": str(network.num_layers)} | _built_on(), seconds)
 
 
 def _built_on() -> dict[str, str]:

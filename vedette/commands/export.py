@@ -14,7 +14,10 @@ def export(
         str, typer.Argument(metavar="NAME|MODULE:FACTORY", help="A network in the box, or your own.")
     ],
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="The .onnx to write; its manifest goes beside it.")
+        Path,
+        typer.Option(
+            "-o", "--out", help="The .onnx to write; its manifest goes beside it. A folder for a bundle."
+        ),
     ],
     weights: Annotated[
         Path | None, typer.Option(help="Trained weights: .safetensors, or a .pt state dict.")
@@ -31,8 +34,13 @@ def export(
     need_torch("vedette export")
     from vedette.export.build import Options
     from vedette.export.build import export as export_network
+    from vedette.export.bundle import export_bundle, is_whole
 
     options = Options(parse_size(imgsz), dynamic, precision)
+    if is_whole(network):
+        parity_table(export_bundle(network, out, weights=weights, options=options))
+        print(f"wrote {out}, a bundle")
+        return 0
     card = export_network(network, out, weights=weights, options=options)
     parity_table([card])
     if card.decoder.family:
