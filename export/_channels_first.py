@@ -69,9 +69,8 @@ def _with_front(model: bytes, picture: Value, steps: dict[str, dict[str, Any]]) 
     names = [name, *(f"{name}_{step}" for step in range(1, len(steps))), f"{name}_inside"]
     _rename(graph, name, names[-1])
     for place, attributes in enumerate(steps.values()):
-        if attributes["op_type"] == "Cast":
-            attributes = attributes | {"to": kind.elem_type}
-        node = onnx.helper.make_node(inputs=[names[place]], outputs=[names[place + 1]], **attributes)
+        more = {"to": kind.elem_type} if attributes["op_type"] == "Cast" else {}
+        node = onnx.helper.make_node(inputs=[names[place]], outputs=[names[place + 1]], **attributes, **more)
         graph.node.insert(place, node)
     if "a cast" in steps:
         kind.elem_type = onnx.TensorProto.FLOAT

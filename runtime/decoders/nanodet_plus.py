@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vedette.kernels.box_layouts import NanoDet
-from vedette.kernels.decode_boxes import decode_boxes
+from vedette.kernels.decode_boxes import Decoded, decode_boxes
 from vedette.runtime.decoders import Candidates, named
 from vedette.runtime.decoders._boxes import COCO_CLASSES, Size
 from vedette.runtime.errors import ModelError
@@ -90,10 +90,14 @@ def decode(
 
 def _found(grids: Sequence[Array], parameters: Parameters, conf: float, input_size: Size) -> Candidates:
     columns = classes(parameters, {"predictions": grids[0].shape})
-    parts = []
+    parts: list[Decoded] = []
     for stride, rows in zip(parameters.strides, grids, strict=True):
         layout = NanoDet(stride, columns=-(-input_size[0] // stride))
         scores, distances = (np.ascontiguousarray(half) for half in np.split(rows, [columns], axis=1))
-        found = decode_boxes(layout, scores, distances, conf=conf, multi_label=parameters.multi_label)
-        parts.append((found.boxes_xyxy - np.float32(stride / 2), found.scores, found.class_ids))
-    return Candidates(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        parts.append(decode_boxes(layout, scores, distances, conf=conf, multi_label=parameters.multi_label))
+    halves = zip(parts, parameters.strides, strict=True)
+    return Candidates(
+        np.concatenate([part.boxes_xyxy - np.float32(stride / 2) for part, stride in halves]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.class_ids for part in parts]),
+    )
