@@ -76,6 +76,19 @@ HD float two_to_the(int32_t power) {  // power in -126..127
     return made.value;
 }
 
+// IEEE half precision to single, exactly.
+HD float float_from_half(uint16_t half) {
+    FloatBits made;
+    made.bits = (half & 0x7fff) << 13;  // exponent and fraction, whose exponent counts from -15 instead of -127
+    if (made.bits >= 0x0f800000) {      // infinite, or NaN
+        made.bits += 0x70000000;
+    } else {
+        made.value *= 0x1p112f;  // subnormal numbers, too
+    }
+    made.bits |= (int32_t)((uint32_t)(half & 0x8000) << 16);
+    return made.value;
+}
+
 // e^x from float32 products and sums only, so that every processor gives the same bits: x = n ln 2 + r, then a Taylor series in
 // r, |r| < 0.35, whose ninth term is below half a unit in the last place. Within 2 units of the exact value; NaN stays NaN.
 HD float exponential(float x) {

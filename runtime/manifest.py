@@ -17,7 +17,7 @@ from vedette.runtime.onnx_file import external_files
 
 STRICT = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 DType = Literal["float32", "float16", "uint8", "int32", "int64", "bool"]
-Task = Literal["detection", "pose", "segmentation", "instances", "image"]
+Task = Literal["detection", "pose", "segmentation", "instances", "image", "generation"]
 Shape = tuple[int, ...]
 LARGEST = 65536  # a side of a tensor
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from vedette.runtime import bundle as bundles
 from vedette.runtime import manifest as manifests
-from vedette.runtime.bundle import KINDS
+from vedette.runtime.bundle import KINDS, Loaded
 from vedette.runtime.engine import Engine, open_engine
 from vedette.runtime.manifest import Manifest
 from vedette.runtime.plugins import load
@@ -80,15 +80,26 @@ def _adopted(path: Path) -> tuple[Manifest, dict[str, bytes]]:
     return in_memory(path)
 
 
-def _bundle(folder: Path, backend: str) -> Opened:
+def open_parts(folder: Path, *, backend: str = "auto") -> tuple[Loaded, dict[str, Engine]]:
+    """Check a bundle, then open the engines of its parts, by role.
+
+    Raises:
+        ModelError: missing, malformed, or not what its manifests say.
+        DeviceError: the backend does not work here.
+    """
     loaded = bundles.load(folder)
-    kind: Any = load(KINDS, loaded.bundle.kind)
     with contextlib.ExitStack() as closing:  # a part that does not open closes those before it
         engines: dict[str, Engine] = {}
         for role, part in loaded.parts.items():
             engines[role] = open_engine(part.path, part.manifest, part.files, backend=backend)
             closing.callback(engines[role].close)
         closing.pop_all()
+    return loaded, engines
+
+
+def _bundle(folder: Path, backend: str) -> Opened:
+    loaded, engines = open_parts(folder, backend=backend)
+    kind: Any = load(KINDS, loaded.bundle.kind)
 
     def runner(config: Config, imgsz: Size | None) -> Runner:
         made: Runner = kind.runner_of(loaded, engines, config, imgsz=imgsz)

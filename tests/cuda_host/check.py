@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cuda_host import heatmaps, labels, launches, masks, paf
+from cuda_host import guided_steps, heatmaps, labels, launches, masks, paf
 from cuda_host.shim import HERE, Library, Order
 from vedette.kernels import decode_boxes as decode_py
 from vedette.kernels import nms as nms_py
@@ -232,6 +232,7 @@ OPS: Mapping[str, tuple[Callable[[Library], None], Callable[[Library, np.random.
     "paf": (paf.cases, paf.drawn),
     "heatmap_keypoints": (heatmaps.cases, heatmaps.drawn),
     "assemble_masks": (masks.cases, masks.drawn),
+    "guided_step": (guided_steps.cases, guided_steps.drawn),
 }
 
 

@@ -150,13 +150,13 @@ def _sources(uris: Sequence[str], stride: int, timeout: float) -> dict[str, Sour
     }
 
 
-def parse_size(text: str) -> Size | None:
+def parse_size(text: str, *, flag: str = "--imgsz") -> Size | None:
     if not text:
         return None
     sides = re.fullmatch(r"(\d+)(?:[x,](\d+))?", text)
     if not sides:
         raise UsageError(
-            f"--imgsz {text} is no size", why="it is a side or WIDTHxHEIGHT", cure="use --imgsz 640"
+            f"{flag} {text} is no size", why="it is a side or WIDTHxHEIGHT", cure=f"use {flag} 640"
         )
     return int(sides[1]), int(sides[2] or sides[1])
 
