@@ -28,9 +28,15 @@ class Axis(NamedTuple):
     share: Array  # float32, of the second
 
 
-def axis(length: int, values: int, *, gain: float, start: float) -> Axis:
-    """An axis of `length` pixels over a map of so many values: pixel x has its centre at (x + 0.5) * gain + start - 0.5."""
-    at = np.clip((np.arange(length) + 0.5) * gain + start - 0.5, 0, values - 1)
+def axis(
+    length: int, values: int, *, gain: float, start: float, within: tuple[float, float] | None = None
+) -> Axis:
+    """An axis of `length` pixels over a map of so many values: pixel x has its centre at (x + 0.5) * gain + start - 0.5.
+
+    Beyond the centres of the first and the last value `within` which the picture lies, or of the map, those count.
+    """
+    low, high = within or (0, values - 1)
+    at = np.clip((np.arange(length) + 0.5) * gain + start - 0.5, max(low, 0), min(max(low, high), values - 1))
     first = np.minimum(np.floor(at), values - 1).astype(np.int32)
     share = (at - first).astype(np.float32)
     return Axis(first, np.minimum(first + 1, values - 1).astype(np.int32), share)

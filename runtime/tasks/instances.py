@@ -76,16 +76,18 @@ def _masks(masks: Prototyped | Maps | PackedMasks, boxes_xyxy: Array, placement:
 
 
 def map_axes(shape: tuple[int, ...], placement: Placement) -> tuple[Axis, Axis]:
-    """Columns and rows of the picture over maps [h, w] that lie over the network's whole input."""
-    across, down = (
-        axis(
-            placement.size[way], shape[1 - way],
-            gain=placement.scaled[way] / placement.size[way] * shape[1 - way] / placement.input_size[way],
-            start=placement.offset[way] * shape[1 - way] / placement.input_size[way],
-        )
-        for way in range(2)
-    )  # fmt: skip
+    """Columns and rows of the picture over maps [h, w] that lie over the network's whole input, without its padding."""
+    across, down = (_map_axis(shape[1 - way], placement, way) for way in range(2))
     return across, down
+
+
+def _map_axis(values: int, placement: Placement, way: int) -> Axis:
+    cells = values / placement.input_size[way]  # of a pixel of the input
+    start, extent = placement.offset[way] * cells, placement.scaled[way] * cells
+    return axis(
+        placement.size[way], values,
+        gain=extent / placement.size[way], start=start, within=(start, start + extent - 1),
+    )  # fmt: skip
 
 
 def _keypoints(kept: Instances, frame: Frame, placement: Placement) -> Keypoints | None:
