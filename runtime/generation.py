@@ -11,6 +11,7 @@ from typing import Any
 from vedette.runtime import bundle as bundles
 from vedette.runtime import manifest as manifests
 from vedette.runtime.bundle import KINDS, NAME, is_bundle
+from vedette.runtime.bundles._generator import graphs_of
 from vedette.runtime.errors import ModelError, UsageError
 from vedette.runtime.find import find_model
 from vedette.runtime.frame import Array
@@ -44,7 +45,7 @@ class Generator:
         try:
             self.name, self.sha256 = self._loaded.bundle.name, manifests.sha256(manifests.read(path / NAME))
             self._parameters: Any = bundles.parameters_of(self._loaded.bundle)
-            self._graphs = self._kind.parts_of(self._loaded, self._engines)
+            self._graphs = graphs_of(self._loaded, self._engines, self._kind.PARTS)
         except BaseException:
             self.close()
             raise

@@ -11,8 +11,9 @@ from typing import Any
 
 from vedette.runtime import bundle as bundles
 from vedette.runtime import manifest as manifests
-from vedette.runtime.bundle import KINDS, Loaded
+from vedette.runtime.bundle import KINDS, NAME, Loaded
 from vedette.runtime.engine import Engine, open_engine
+from vedette.runtime.errors import ModelError
 from vedette.runtime.manifest import Manifest
 from vedette.runtime.plugins import load
 from vedette.runtime.preprocess import Size
@@ -98,8 +99,15 @@ def open_parts(folder: Path, *, backend: str = "auto") -> tuple[Loaded, dict[str
 
 
 def _bundle(folder: Path, backend: str) -> Opened:
+    bundle = bundles.parse(manifests.read(folder / NAME), origin=f"{folder.name}/{NAME}")
+    kind: Any = load(KINDS, bundle.kind)
+    if not hasattr(kind, "runner_of"):
+        raise ModelError(
+            f"{bundle.name} draws pictures, and finds nothing in them",
+            why="run is for models that take a picture",
+            cure=f"vedette generate {bundle.name} -o out.png",
+        )
     loaded, engines = open_parts(folder, backend=backend)
-    kind: Any = load(KINDS, loaded.bundle.kind)
 
     def runner(config: Config, imgsz: Size | None) -> Runner:
         made: Runner = kind.runner_of(loaded, engines, config, imgsz=imgsz)

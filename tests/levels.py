@@ -12,10 +12,15 @@ from vedette.kernels import native
 LEVELS = range(3)
 
 
-def run_at_level(wanted: int, file: str, keyword: str) -> None:
-    """Run the tests of a file whose names contain the keyword at a level; skip what this processor lacks."""
+def need_level(wanted: int) -> None:
+    """Skip, saying so, what this processor lacks: a level above its own has instructions that would kill the process."""
     if wanted > native.level():
         pytest.skip(f"this processor has no {native.LEVELS[wanted]}, or the library is not built")
+
+
+def run_at_level(wanted: int, file: str, keyword: str) -> None:
+    """Run the tests of a file whose names contain the keyword at a level; skip what this processor lacks."""
+    need_level(wanted)
     if wanted == native.level():
         return  # this process runs them
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file, "-k", keyword]

@@ -1,4 +1,4 @@
-"""What the trainers of generators share: a schedule, batches by step, averaged weights, the file that they write.
+"""What the trainers share: a schedule, batches by step, averaged weights, the file that they write.
 
 In: a trainer's numbers.  Out: a file of weights that says how it was made.  Next: ddpm.py, vae.py, gan.py, cyclegan.py.
 """
@@ -92,7 +92,7 @@ def chosen(pictures: torch.Tensor, random: torch.Generator, count: int) -> torch
     return pictures[torch.randint(len(pictures), (count,), generator=random)]
 
 
-def save(module: nn.Module, path: Path, schedule: Schedule, extra: Mapping[str, str] = {}) -> None:
+def save(module: nn.Module, path: Path, schedule: object, extra: Mapping[str, str] = {}) -> None:
     """Write weights in float16, with their origin in the metadata."""
     state = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()

@@ -18,18 +18,17 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import Progress
-from safetensors.torch import save_file
 from torch import nn
 
 from vedette.export.networks._mask_rcnn_network import MaskRCNN
 from vedette.export.networks.mask_rcnn import MEAN, STD, network
 from vedette.export.training._mask_rcnn_loss import WEIGHTS, Losses
 from vedette.export.training._mask_rcnn_targets import Truth
+from vedette.export.training._recipe import SEED, save
 from vedette.export.training.scenes import SIZE, Scene, scene
 from vedette.export.training.unet import recoloured
 from vedette.runtime.frame import Array
 
-SEED = 1
 TOLD_EVERY = 100  # steps
 RECOLOURED = 0.5  # of the scenes
 PREDICTORS = {"cls_logits", "bbox_pred", "cls_score", "mask_fcn_logits", "kps_score_lowres"}
@@ -119,22 +118,6 @@ def truth_of(one: Scene) -> Truth:
         torch.from_numpy(one.masks.astype(np.float32)),
         torch.from_numpy(one.keypoints[..., :2]),
     )
-
-
-def save(module: nn.Module, path: Path, schedule: Schedule) -> None:
-    """Write weights in float16, with their origin in the metadata."""
-    state = {
-        name: tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in module.state_dict().items()
-    }
-    metadata = {
-        "source": "python -m vedette.export.training.mask_rcnn",
-        "licence": "Apache-2.0",
-        "schedule": f"{schedule}, seed {SEED}, torch {torch.__version__}",
-        "parameters": str(sum(parameter.numel() for parameter in module.parameters())),
-    }
-    save_file(state, path, metadata)
-    path.chmod(0o644)  # safetensors leaves it readable by its owner only
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ import torch
 from torch.nn import functional
 
 from vedette.export.networks.unet import LABELS, UNet
+from vedette.export.training._recipe import save
 from vedette.export.training.scenes import scene
 from vedette.runtime.frame import Array
 
@@ -137,25 +138,6 @@ def mean_iou(network: torch.nn.Module, *, count: int, seed: int, split: str = "v
     return {"mean": float(overlap.mean()), **dict(zip(LABELS, overlap.tolist(), strict=True))}
 
 
-def store(network: torch.nn.Module, folder: Path) -> Path:
-    """Write unet.safetensors: floats as float16."""
-    from safetensors.torch import save_file
-
-    state = {
-        name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
-        for name, tensor in network.state_dict().items()
-    }
-    metadata = {
-        "source": "trained by python -m vedette.export.training.unet on its own digit scenes",
-        "licence": "Apache-2.0",
-        "parameters": str(sum(parameter.numel() for parameter in network.parameters())),
-    }
-    path = folder / "unet.safetensors"
-    save_file(state, path, metadata)
-    path.chmod(0o644)  # safetensors leaves it readable by its owner only
-    return path
-
-
 def main() -> None:
     """Train as the command line says."""
     defaults = Schedule()
@@ -168,8 +150,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(asked.threads)
     asked.out.mkdir(parents=True, exist_ok=True)  # now, not after the training
-    network = train(Schedule(steps=asked.steps, seed=asked.seed))
-    path = store(network, asked.out)
+    schedule = Schedule(steps=asked.steps, seed=asked.seed)
+    network, path = train(schedule), asked.out / "unet.safetensors"
+    save(network, path, schedule)
     log.info("%s: %d bytes", path.name, path.stat().st_size)
     log.info("IoU on held-out scenes: %s", mean_iou(network, count=200, seed=1))
 

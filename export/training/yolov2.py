@@ -19,15 +19,14 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import Progress
-from safetensors.torch import save_file
 from torch import nn
 
 from vedette.export.networks.yolov2 import ANCHORS, STRIDE, network
+from vedette.export.training._recipe import SEED, save
 from vedette.export.training._region_loss import region_loss, shape_iou, truth_of
 from vedette.export.training.scenes import Scene, scene
 from vedette.runtime.frame import Array
 
-SEED = 1
 TOLD_EVERY = 200  # steps
 
 
@@ -112,22 +111,6 @@ def images_of(scenes: Sequence[Scene]) -> torch.Tensor:
     """The network's input: float32 [N, 3, H, W], BGR, 0..1."""
     stacked = np.stack([one.image for one in scenes]).transpose(0, 3, 1, 2)
     return torch.from_numpy(stacked.astype(np.float32) / 255)
-
-
-def save(module: nn.Module, path: Path, schedule: Schedule) -> None:
-    """Write weights in float16, with their origin in the metadata."""
-    state = {
-        name: tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in module.state_dict().items()
-    }
-    metadata = {
-        "source": "python -m vedette.export.training.yolov2",
-        "licence": "Apache-2.0",
-        "schedule": f"{schedule}, seed {SEED}, torch {torch.__version__}",
-        "parameters": str(sum(parameter.numel() for parameter in module.parameters())),
-    }
-    save_file(state, path, metadata)
-    path.chmod(0o644)  # safetensors leaves it readable by its owner only
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 In: bundle.Loaded and an Engine a role.  Out: Graphs; pictures between a network's values and bytes.
 Used by vae.py, gan.py, ddpm.py, which runtime/generation.py drives.
 
-Each of those has, besides what __init__.py tells: `parts_of(loaded, engines) -> dict[str, Graph]`;
+Each of those has, in place of a Runner, which only pictures go through: `PARTS`, a Wanted;
 `settled(name, parameters, request, images) -> Request`, which refuses what it has no use for and fills in its own choice;
 and `generate(graphs, parameters, request, images, places, progress) -> Array`, float32 [n, C, H, W] in the network's values
 for some places of the whole, `progress(done, total)` being called as it goes.
@@ -19,14 +19,13 @@ from vedette.runtime.engine import Engine
 from vedette.runtime.errors import ManifestError, ModelError, UsageError
 from vedette.runtime.frame import Array
 from vedette.runtime.intake import check_shapes
-from vedette.runtime.manifest import LARGEST, Manifest
+from vedette.runtime.manifest import LARGEST, STRICT, Manifest
 from vedette.runtime.preprocess import Size
 from vedette.runtime.request import Request
-from vedette.runtime.runner import Runner
-from vedette.runtime.tasks import Config
 
 Progress = Callable[[int, int], None]
 Axes = Mapping[str, int]  # name of an input or role of an output -> how many axes it has
+Wanted = Mapping[str, tuple[Axes, Axes]]  # inputs and outputs of each part, by role
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +72,26 @@ class Pixels:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a bundle.json says that draws each picture from one point of a normal distribution."""
+
+    __pydantic_config__ = STRICT
+    latents: int
+    channels: int
+    size: Size
+    black: float = -1.0
+    white: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.pixels()
+        if not 1 <= self.latents <= 65536:
+            raise ValueError("latents are 1 to 65536")
+
+    def pixels(self) -> Pixels:
+        return Pixels.of(self.channels, self.size, self.black, self.white)
+
+
 class Graph:
     """One part: float32 arrays by name in, float32 arrays of our own by role out."""
 
@@ -106,9 +125,7 @@ class Graph:
         return found
 
 
-def graphs_of(
-    loaded: Loaded, engines: Mapping[str, Engine], wanted: Mapping[str, tuple[Axes, Axes]]
-) -> dict[str, Graph]:
+def graphs_of(loaded: Loaded, engines: Mapping[str, Engine], wanted: Wanted) -> dict[str, Graph]:
     """The parts by role, which have inputs and outputs of so many axes.
 
     Raises:
@@ -153,22 +170,3 @@ def only_size(name: str, size: Size, request: Request) -> None:
             why=f"it draws pictures of {size[0]}x{size[1]}",
             cure="leave --size out",
         )
-
-
-def no_defaults(_: object) -> Config:
-    """A generator finds nothing."""
-    return Config()
-
-
-def no_runner(loaded: Loaded) -> Runner:
-    """Refuse to run over pictures.
-
-    Raises:
-        ModelError: always.
-    """
-    name = loaded.bundle.name
-    raise ModelError(
-        f"{name} draws pictures, and finds nothing in them",
-        why="run is for models that take a picture",
-        cure=f"vedette generate {name} -o out.png",
-    )

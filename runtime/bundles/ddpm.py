@@ -9,34 +9,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vedette.runtime.bundle import Loaded
-from vedette.runtime.bundles._generator import (
-    Graph,
-    Pixels,
-    Progress,
-    graphs_of,
-    no_defaults,
-    no_runner,
-    only_size,
-    seeds_of,
-)
+from vedette.runtime.bundles._generator import Graph, Pixels, Progress, Wanted, only_size, seeds_of
 from vedette.runtime.diffusion.levels import Rule, Spacing
 from vedette.runtime.diffusion.plans import Plan, Trained, canonical, plan
 from vedette.runtime.diffusion.sampling import Limits, Noise, begun, sample
 from vedette.runtime.diffusion.schedules import Name, Schedule
 from vedette.runtime.diffusion.updates import Prediction
-from vedette.runtime.engine import Engine
 from vedette.runtime.errors import UsageError
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT
 from vedette.runtime.preprocess import Size
 from vedette.runtime.request import COUNT, Images, Request, refuse
-from vedette.runtime.runner import Runner
-from vedette.runtime.tasks import Config
 
-PARTS = {"denoiser": ({"sample": 4, "timestep": 1}, {"prediction": 4})}
+PARTS: Wanted = {"denoiser": ({"sample": 4, "timestep": 1}, {"prediction": 4})}
 STRENGTH = 0.8
-defaults = no_defaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +64,6 @@ class Parameters:
             self.schedule, self.beta_start, self.beta_end, self.train_steps, self.zero_terminal_snr
         )
         return Trained(schedule, self.prediction, Spacing(self.spacing))
-
-
-def runner_of(
-    loaded: Loaded, engines: Mapping[str, Engine], config: Config, *, imgsz: Size | None = None
-) -> Runner:
-    """There is none: see no_runner."""
-    return no_runner(loaded)
-
-
-def parts_of(loaded: Loaded, engines: Mapping[str, Engine]) -> dict[str, Graph]:
-    """The denoiser, checked."""
-    return graphs_of(loaded, engines, PARTS)
 
 
 def settled(name: str, parameters: Parameters, request: Request, images: Images) -> Request:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from accuracy import shared
 
 for needed in ("torch", "cv2", "sklearn", "safetensors"):
     pytest.importorskip(needed)
@@ -53,8 +54,7 @@ def test_a_heavy_end_moves_the_whole() -> None:
 
 
 def test_the_classifier_is_right_about_real_digits_and_unsure_of_none() -> None:
-    if not judge.WEIGHTS.is_file():
-        pytest.skip("no ../shared/data/mnist_vae_gan")
+    shared("mnist_vae_gan")
     pictures, written = digits(200, seed=5, split="val")
     confidence, seen = judge.classified(pictures)
     assert (seen == written).mean() > 0.9

@@ -3,7 +3,6 @@
 import ctypes
 import json
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +14,7 @@ import pytest
 from cuda_host import check
 from fakes.driver import FakeGpu, installed
 from fakes.gpu import Work
+from gpp import needs_gpp
 from gpu.on_device import Copied, OnDevice
 
 from vedette.kernels.device import Device
@@ -190,10 +190,7 @@ def test_the_pack_is_cut_into_parts_that_join(tmp_path: Path, monkeypatch: pytes
     assert b"".join(next(piece.glob("*.0?")).read_bytes() for piece in pieces) == bytes(range(25))
 
 
-needs_shim = pytest.mark.skipif(shutil.which("g++") is None, reason="SKIPPED: no g++, which the shim needs")
-
-
-@needs_shim
+@needs_gpp
 @pytest.mark.parametrize("kind", [OnDevice, Copied])
 def test_the_checks_of_tests_gpu_run_on_the_fake_driver(kind: type[OnDevice]) -> None:
     with installed(FakeGpu(integrated=True)):  # where the GPU reads pinned memory in place
@@ -206,7 +203,7 @@ def test_the_checks_of_tests_gpu_run_on_the_fake_driver(kind: type[OnDevice]) ->
         device.close()
 
 
-@needs_shim
+@needs_gpp
 def test_timings_run_on_the_fake_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel_timings, "PEERS", {})
     names = "letterbox 1080p NV12, batch 1", "masks of 10 objects, 1280 x 720", "paf, 1 person, 240 x 135"

@@ -1,7 +1,6 @@
 """What a GPU refuses, as the command line tells it: on fakes of the driver and of TensorRT."""
 
 import contextlib
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 import toy
 from fakes.driver import FakeGpu, installed
 from fakes.tensorrt_ import VERSION, plan, tensorrt_installed
+from gpp import needs_gpp
 
 from vedette.__main__ import _dispatch, exit_code
 from vedette.kernels import device as device_py
@@ -16,9 +16,7 @@ from vedette.kernels.fatbin import BuildError
 from vedette.runtime import manifest as manifests
 from vedette.runtime.backends import tensorrt_
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("g++") is None, reason="SKIPPED: no g++, which the fake GPU needs"
-)
+pytestmark = needs_gpp
 
 
 @pytest.fixture

@@ -1,5 +1,4 @@
 import re
-import shutil
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,12 +9,12 @@ import pytest
 from cuda_host import check
 from cuda_host.labels import drawn_case
 from cuda_host.shim import Order, build
+from gpp import needs_gpp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from levels import LEVELS, run_at_level
+from levels import LEVELS, need_level, run_at_level
 from neon import Call, on_arm, sanitized
 
-from vedette.kernels import native
 from vedette.kernels.argmax_labels import (
     CASES,
     NONE,
@@ -240,8 +239,7 @@ def test_neon_is_the_reference() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("wanted", LEVELS)
 def test_no_byte_outside_the_arrays_is_read_or_written(wanted: int) -> None:
-    if wanted > native.level():
-        pytest.skip(f"this processor has no {native.LEVELS[wanted]}, or the library is not built")
+    need_level(wanted)
     assert_answers(partial(sanitized, level=wanted))
 
 
@@ -268,7 +266,7 @@ MUTANTS = {
 }  # fmt: skip
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="SKIPPED: no g++, which the shim needs")
+@needs_gpp
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_planted_bug_is_caught(name: str) -> None:
     before, after, seen = MUTANTS[name]

@@ -1,6 +1,5 @@
 """The shim that the CUDA kernels are tested with: what it computes, and what it refuses."""
 
-import shutil
 from ctypes import c_int
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_host.shim import LaunchError, Library, Order, build_text, device_array
+from gpp import needs_gpp
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="SKIPPED: no g++, which the shim needs")
+pytestmark = needs_gpp
 SOURCE = """
 extern "C" __global__ void tickets(int* counter, int* out) {
     out[blockIdx.x * blockDim.x + threadIdx.x] = atomicAdd(counter, 1);

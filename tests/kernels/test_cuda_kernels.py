@@ -1,7 +1,6 @@
 """The CUDA kernels on the CPU (tests/cuda_host): equal to their references in every order of threads, clean under sanitizers."""
 
 import re
-import shutil
 from dataclasses import dataclass
 from functools import cache
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from cuda_host import check, launches, masks, paf
 from cuda_host.shim import Library, Order, build, device_array
+from gpp import needs_gpp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +21,7 @@ from vedette.kernels.box_layouts import V5, V8, EndToEnd, Layout, plan
 from vedette.kernels.decode_boxes import CASES, IDENTITY
 
 seeds = st.integers(0, 2**32 - 1)
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="SKIPPED: no g++, which the shim needs")
+pytestmark = needs_gpp
 two_hundred = settings(derandomize=True, deadline=None, max_examples=200)
 
 

@@ -1,13 +1,13 @@
 """The device layer on a fake driver, which keeps the real call order, runs the kernels and refuses misuse."""
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from fakes.driver import FATBIN, FakeGpu, installed, without_driver, without_pycuda
+from gpp import needs_gpp
 from numpy.typing import NDArray
 
 from vedette.kernels import device as device_py
@@ -18,9 +18,6 @@ from vedette.kernels.fatbin import BuildError
 from vedette.kernels.letterbox import letterbox_reference
 
 Array = NDArray[Any]
-needs_gxx = pytest.mark.skipif(
-    shutil.which("g++") is None, reason="SKIPPED: no g++, which compiles the kernels here"
-)
 
 
 @pytest.fixture
@@ -169,14 +166,14 @@ class Letterbox:
         return expected
 
 
-@needs_gxx
+@needs_gpp
 def test_a_kernel_runs_on_what_was_uploaded(device: Device) -> None:
     letterbox = device.call(Letterbox, device, CASES["identity nv12"]())
     device.call(letterbox.run)
     np.testing.assert_allclose(device.call(letterbox.image), letterbox.reference(), atol=1e-4)
 
 
-@needs_gxx
+@needs_gpp
 def test_a_graph_reads_memory_when_it_is_launched(device: Device, gpu: FakeGpu) -> None:
     letterbox = device.call(Letterbox, device, CASES["a third"]())
     device.call(device.synchronize)
@@ -353,7 +350,7 @@ def _swallow() -> None:
 # ---- closing
 
 
-@needs_gxx
+@needs_gpp
 def test_close_frees_everything(gpu: FakeGpu) -> None:
     device = Device()
     letterbox = device.call(Letterbox, device, CASES["half"]())
@@ -446,7 +443,7 @@ def test_kernels_that_were_never_built_are_compiled_here(monkeypatch: pytest.Mon
         assert gpu.owner is None
 
 
-@needs_gxx
+@needs_gpp
 def test_a_failure_is_told_where_it_is_waited_for_and_ever_after() -> None:
     with installed(FakeGpu(fail_with="an illegal memory access was encountered")):
         device = Device()

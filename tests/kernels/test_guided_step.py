@@ -1,5 +1,4 @@
 import re
-import shutil
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -9,12 +8,12 @@ import pytest
 from cuda_host import check
 from cuda_host.guided_steps import drawn_case, launch
 from cuda_host.shim import Library, Order, build
+from gpp import needs_gpp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from levels import LEVELS, run_at_level
+from levels import LEVELS, need_level, run_at_level
 from neon import Call, on_arm, sanitized
 
-from vedette.kernels import native
 from vedette.kernels._guided_step_cases import OTHERS, Case, Weights
 from vedette.kernels._guided_step_cases import drawn as drawn_arrays
 from vedette.kernels.guided_step import CASES, guided_step, guided_step_reference
@@ -165,14 +164,11 @@ def test_neon_is_the_reference() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("wanted", LEVELS)
 def test_no_byte_outside_the_arrays_is_read_or_written(wanted: int) -> None:
-    if wanted > native.level():
-        pytest.skip(f"this processor has no {native.LEVELS[wanted]}, or the library is not built")
+    need_level(wanted)
     assert_answers(partial(sanitized, level=wanted))
 
 
 # ---- the CUDA kernel; its cases, orders and sanitizers are those of test_cuda_kernels.py
-
-needs_gpp = pytest.mark.skipif(shutil.which("g++") is None, reason="SKIPPED: no g++, which the shim needs")
 
 
 @needs_gpp

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from levels import LEVELS, run_at_level
+from levels import LEVELS, need_level, run_at_level
 from neon import Call, on_arm, sanitized
 
-from vedette.kernels import native
 from vedette.kernels._paf_cases import (
     CASE_CHANNELS,
     CASE_PAIRS,
@@ -170,8 +169,7 @@ def test_neon_is_the_reference() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("wanted", LEVELS)
 def test_no_byte_outside_the_arrays_is_read_or_written(wanted: int) -> None:
-    if wanted > native.level():
-        pytest.skip(f"this processor has no {native.LEVELS[wanted]}, or the library is not built")
+    need_level(wanted)
     assert_answers(partial(sanitized, level=wanted), 200)
 
 

@@ -1,6 +1,5 @@
 """Instances on the fake GPU: the masks and keypoints that the host finds, and only the work that was promised."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from fakes.driver import FakeGpu
 from fakes.runners import assert_equal, machine, reader_kind, run, runners, telling_model, told_frames
+from gpp import needs_gpp
 
 from vedette.runtime import cuda_runner
 from vedette.runtime.cuda_readers.instances import InstanceReader
@@ -22,9 +22,7 @@ from vedette.runtime.objects import ObjectMasks
 from vedette.runtime.results import Result
 from vedette.runtime.tasks import Config
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("g++") is None, reason="SKIPPED: no g++, which the fake GPU needs"
-)
+pytestmark = needs_gpp
 LETTERBOX = Resize("letterbox")
 SIZE = (160, 96)
 FEW = Config(max_det=9)

@@ -1,6 +1,5 @@
 """Pose on the fake GPU: the people that the host finds, and only the work that was promised."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes.runners import assert_equal, machine, reader_kind, run, runners, telling_model, told_frames
+from gpp import needs_gpp
 
 from vedette.kernels._paf_cases import crowd, draw_maps
 from vedette.runtime.cuda_readers.people import PeopleReader
@@ -19,9 +19,7 @@ from vedette.runtime.frame import Array
 from vedette.runtime.manifest import Decoder, Input, Manifest, Output, Resize
 from vedette.runtime.tasks import Config
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("g++") is None, reason="SKIPPED: no g++, which the fake GPU needs"
-)
+pytestmark = needs_gpp
 SIZE = (320, 192)
 PEOPLE = (3, 0, 1)  # in the answers of a model
 

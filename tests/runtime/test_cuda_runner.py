@@ -1,6 +1,5 @@
 """The runner on the GPU, on a fake of the driver and of TensorRT: the same results, and only the work that was promised."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import toy
 from fakes.driver import FakeGpu
 from fakes.runners import assert_equal, machine, opened, pictures, run, runners
 from fakes.tensorrt_ import VERSION
+from gpp import needs_gpp
 
 from vedette.kernels._letterbox_cases import noise
 from vedette.kernels.device import CudaError, device
@@ -30,9 +30,7 @@ from vedette.runtime.runner import HostRunner, Recipe, Runner
 from vedette.runtime.sources import END, open_source
 from vedette.runtime.tasks import Config
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("g++") is None, reason="SKIPPED: no g++, which the fake GPU needs"
-)
+pytestmark = needs_gpp
 VTEST = Path(__file__).parents[3] / "shared" / "data" / "vtest" / "vtest.avi"
 
 

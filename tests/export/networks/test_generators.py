@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from accuracy import shared
 
 for needed in ("torch", "onnx", "onnxslim", "onnxruntime", "safetensors", "cv2"):
     pytest.importorskip(needed)
@@ -37,7 +38,6 @@ WHOLES: dict[str, Callable[[Path | None, Size | None], Whole]] = {
     "vae": vae.whole, "gan": gan.whole, "ddpm": ddpm.whole,
 }  # fmt: skip
 PARTS = [("vae", "encoder"), ("vae", "decoder"), ("gan", "generator"), ("ddpm", "denoiser")]
-MNIST_VAE = Path(__file__).parents[4] / "shared/data/mnist_vae_gan/vae_epoch_25.pth"
 ZOO = Path(__file__).parents[3] / "export/zoo"
 
 each_kind = pytest.mark.parametrize("kind", WHOLES)
@@ -193,13 +193,12 @@ def dense_by_numpy(state: dict[str, torch.Tensor], images: Array) -> tuple[Array
 
 
 def test_the_vae_for_mnist_loads_strictly_and_computes_what_its_author_s_does() -> None:
-    if not MNIST_VAE.is_file():
-        pytest.skip("no ../shared/data/mnist_vae_gan")
-    whole = vae.whole(MNIST_VAE)
+    weights = shared("mnist_vae_gan/vae_epoch_25.pth")
+    whole = vae.whole(weights)
     assert whole.bundle.parameters["latents"] == 20
     assert whole.bundle.parameters["size"] == [28, 28]
     images = np.random.default_rng(0).random((3, 1, 28, 28), np.float32)
-    state = torch.load(MNIST_VAE, weights_only=True)
+    state = torch.load(weights, weights_only=True)
     mean, picture = dense_by_numpy(state, images)
     with torch.inference_mode():
         found, _ = whole.graphs["encoder"].module(torch.from_numpy(images))

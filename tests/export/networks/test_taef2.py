@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from accuracy import shared
 
 for needed in ("torch", "onnx", "onnxslim", "onnxruntime", "safetensors", "cv2"):
     pytest.importorskip(needed)
@@ -20,15 +21,12 @@ from vedette.runtime import manifest as manifests  # noqa: E402
 from vedette.runtime.backends.onnxruntime_ import OrtEngine  # noqa: E402
 from vedette.runtime.errors import ModelError  # noqa: E402
 
-DATA = Path(__file__).parents[4] / "shared/data/taef2"
 PHOTO = Path(__file__).parents[3] / "export/astronaut.jpg"
 
 
 @pytest.fixture(scope="module")
 def weights() -> Path:
-    if not DATA.is_dir():
-        pytest.skip("no ../shared/data/taef2")
-    return DATA / "taef2_encoder.pth"
+    return shared("taef2") / "taef2_encoder.pth"
 
 
 @pytest.mark.slow
