@@ -26,7 +26,7 @@ STEP = 4
 WRAPPERS = ("module.", "netG.", "netG_A.", "G.")  # what trainers put before the names
 RUNNING = ("running_mean", "running_var", "num_batches_tracked")
 PHOTOS = "trained here without pairs on the photos of scikit-image and scikit-learn and drawings that OpenCV makes of them"
-OURS = About("Apache-2.0", f"photos to drawings, {PHOTOS}", "flicker 0.99 of the input's on a street clip")
+OURS = About("Apache-2.0", f"photos to drawings, {PHOTOS}", "flicker 1.05 of the input's on a street clip")
 
 
 def network() -> nn.Module:

@@ -14,7 +14,7 @@ from vedette.export.networks._generation import About
 from vedette.runtime.manifest import Manifest
 
 OURS = About(
-    "Apache-2.0", f"drawings to photos, {cyclegan.PHOTOS}", "flicker 0.98 of the input's on a street clip"
+    "Apache-2.0", f"drawings to photos, {cyclegan.PHOTOS}", "flicker 0.88 of the input's on a street clip"
 )
 
 

@@ -24,10 +24,13 @@ from vedette.export.training._recipe import SEED, Averaged, Schedule, command, t
 from vedette.export.training.unet import recoloured
 from vedette.runtime.frame import Array
 
-SCHEDULE = Schedule(steps=2200, batch=4, rate=1e-3, decay=0.0)
+SCHEDULE = Schedule(steps=3300, batch=4, rate=1e-3, decay=0.0)
 SIDE = 64  # of a crop
 ZOOM = (0.9, 2.4)  # pixels of a photo a pixel of a crop
-CYCLE, SAME = 10.0, 3.0  # weights of the losses, beside the judges' 1
+CYCLE = 10.0  # weights of the losses, beside the judges' 1
+SAME = 10.0, 2.0  # at the beginning, when colours are to be learnt, and at the end
+SETTLED = 0.6  # of the steps; from there on batch norm is what it will be when nothing is learnt any more
+MEMORY = 0.02  # of batch norm, which sees photos, drawings and what was made of both in turn
 GRAIN = 0.03  # noise on what the way there gets, which is not to be drawn: video has it; black to white are 2
 NOISE = 0.06  # on what the way back gets
 KEEP = 0.995  # of the averaged weights a step
@@ -73,7 +76,7 @@ def train(schedule: Schedule = SCHEDULE) -> dict[str, ResnetGenerator]:
     """Both trained generators, their weights averaged, in eval mode."""
     torch.manual_seed(SEED)
     random, noise = np.random.default_rng(SEED), torch.Generator().manual_seed(SEED)
-    pair = Pair().train()
+    pair = remembering(Pair().train())
     averaged = [Averaged(pair.there, KEEP), Averaged(pair.back, KEEP)]
     optimisers = [
         torch.optim.AdamW(of, betas=MOMENTUM, weight_decay=schedule.decay)
@@ -84,12 +87,31 @@ def train(schedule: Schedule = SCHEDULE) -> dict[str, ResnetGenerator]:
         for optimiser in optimisers:
             optimiser.param_groups[0]["lr"] = schedule.rate_at(step)
         photo, drawing = batch(random, schedule.batch)
-        told_of[0] = _step(pair, optimisers, photo, drawing, noise)
+        if step == int(SETTLED * schedule.steps):
+            settle(pair)
+        done = step / schedule.steps
+        same = SAME[0] + (SAME[1] - SAME[0]) * done
+        told_of[0] = _step(pair, optimisers, photo, drawing, noise, same)
         for average in averaged:
             average.update()
     for average in averaged:
         average.restore()
     return {"cyclegan": pair.there.eval(), "cyclegan_back": pair.back.eval()}
+
+
+def remembering(pair: Pair) -> Pair:
+    """The same, its batch norms with a longer memory."""
+    for layer in pair.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = MEMORY
+    return pair
+
+
+def settle(pair: Pair) -> None:
+    """Batch norm keeps the statistics that it has."""
+    for layer in pair.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eval()
 
 
 def batch(random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -124,10 +146,11 @@ def _step(
     photo: torch.Tensor,
     drawing: torch.Tensor,
     random: torch.Generator,
+    same: float,
 ) -> str:
     """One step of the generators, then one of the judges; returns the losses as a line."""
     drawn, real, losses = _generators_loss(pair, photo, drawing, random)
-    _follow(optimisers[0], losses["judged"] + CYCLE * losses["cycle"] + SAME * losses["same"])
+    _follow(optimisers[0], losses["judged"] + CYCLE * losses["cycle"] + same * losses["same"])
     losses["judges"] = _judges_loss(pair.judge_drawing, drawing, drawn.detach()) + _judges_loss(
         pair.judge_photo, photo, real.detach()
     )
