@@ -18,14 +18,16 @@ SIZES = "orig_target_sizes"  # RT-DETR's and D-FINE's second input, [N, 2]: the 
 class Intake:
     """Where pictures go in a graph's input, and what shapes its manifest promises of its outputs."""
 
-    def __init__(self, manifest: Manifest, *, imgsz: Size | None = None, batched: bool = True) -> None:
+    def __init__(
+        self, manifest: Manifest, *, imgsz: Size | None = None, batched: bool = True, own_size: bool = False
+    ) -> None:
         self.manifest, self.input, self.batched = manifest, _picture_input(manifest), batched
         self.max_batch = self.input.bounds()[2][0] if batched else 1
-        self._target = target_size(self.input, imgsz)
+        self._target = None if own_size else target_size(self.input, imgsz)  # None: frames fit as they are
 
     def batches(self, frames: Sequence[Frame]) -> list[tuple[list[int], list[Placement]]]:
         """Frames by the input size that they need: their indices, and where they go; each alone in a graph without batches."""
-        placements = [place(frame.size, self._target, self.input.resize) for frame in frames]
+        placements = [place(frame.size, self._target or frame.size, self.input.resize) for frame in frames]
         if not self.batched:
             return [([index], [placement]) for index, placement in enumerate(placements)]
         return [

@@ -19,6 +19,7 @@ from vedette.runtime.plugins import load
 from vedette.runtime.preprocess import Size
 from vedette.runtime.runner import Recipe, Runner, runner_of
 from vedette.runtime.tasks import Config
+from vedette.runtime.tiles import OwnSize
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +70,10 @@ def _graph(path: Path, backend: str) -> Opened:
         card = settled(card, engine)
 
     def runner(config: Config, imgsz: Size | None) -> Runner:
-        return runner_of(Recipe(card, config, imgsz=imgsz), engine)
+        if card.task != "image" or imgsz:
+            return runner_of(Recipe(card, config, imgsz=imgsz), engine)
+        recipe = Recipe(card, config, own_size=True)
+        return OwnSize(recipe.input, runner_of(recipe, engine))
 
     return Opened(card, {"": engine}, Config(), runner)
 
@@ -96,6 +100,78 @@ def open_parts(folder: Path, *, backend: str = "auto") -> tuple[Loaded, dict[str
             closing.callback(engines[role].close)
         closing.pop_all()
     return loaded, engines
+
+
+class Together:
+    """Engines of a bundle that are all open."""
+
+    def __init__(self, engines: Mapping[str, Engine]) -> None:
+        self._engines = engines
+        self.backend = next(iter(engines.values())).backend
+
+    def __call__(self, role: str) -> Engine:
+        """The engine of a part."""
+        return self._engines[role]
+
+    def close(self) -> None:
+        """Free them."""
+        for engine in self._engines.values():
+            engine.close()
+
+
+class InTurn:
+    """The engines of an outlined bundle, of which one is open at a time: another is freed, with its weights, before.
+
+    Args:
+        loaded: what bundle.outline gave.
+        backend: see open_engine.
+
+    Raises:
+        ModelError: the first part is missing, malformed, or not what its manifest says.
+        DeviceError: the backend does not work here.
+    """
+
+    def __init__(self, loaded: Loaded, *, backend: str = "auto") -> None:
+        self._parts, self._choice = loaded.parts, backend
+        self._open: tuple[str, Engine] | None = None
+        self.backend = self(next(iter(loaded.parts))).backend
+
+    def __call__(self, role: str) -> Engine:
+        """The engine of a part, until another is asked for.
+
+        Raises:
+            ModelError: as for the first.
+        """
+        if self._open is None or self._open[0] != role:
+            self.close()
+            part = bundles.filled(self._parts[role])
+            self._open = (
+                role,
+                open_engine(part.path, part.manifest, part.files, backend=self._choice, low_memory=True),
+            )
+        return self._open[1]
+
+    def close(self) -> None:
+        """Free the one that is open."""
+        if self._open:
+            self._open[1].close()
+        self._open = None
+
+
+def open_drawing(
+    folder: Path, *, backend: str = "auto", low_memory: bool = False
+) -> tuple[Loaded, Together | InTurn]:
+    """Check a bundle, and open the engines of its parts: all of them, or one when it is needed.
+
+    Raises:
+        ModelError: missing, malformed, or not what its manifests say.
+        DeviceError: the backend does not work here.
+    """
+    if low_memory:
+        outlined = bundles.outline(folder)
+        return outlined, InTurn(outlined, backend=backend)
+    loaded, engines = open_parts(folder, backend=backend)
+    return loaded, Together(engines)
 
 
 def _bundle(folder: Path, backend: str) -> Opened:

@@ -58,7 +58,14 @@ class Done:
 class Recipe(Intake):
     """What a Runner knows of its model: where pictures go in its input, and what its outputs mean."""
 
-    def __init__(self, manifest: Manifest, config: Config = Config(), *, imgsz: Size | None = None) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        config: Config = Config(),
+        *,
+        imgsz: Size | None = None,
+        own_size: bool = False,
+    ) -> None:
         _check_whole(manifest)
         self.config = config
         self.task: Any = load("vedette.runtime.tasks", manifest.task)
@@ -66,7 +73,8 @@ class Recipe(Intake):
         self.parameters = parameters_of(manifest)
         self.conf: float = self.task.DEFAULT_CONF if config.conf is None else config.conf
         batched = getattr(self.family, "batched", None)
-        super().__init__(manifest, imgsz=imgsz, batched=batched is None or batched(manifest.outputs))
+        batched_ = batched is None or batched(manifest.outputs)
+        super().__init__(manifest, imgsz=imgsz, batched=batched_, own_size=own_size)
 
     def finish(
         self, outputs: Mapping[str, Array], frames: Sequence[Frame], placements: Sequence[Placement]

@@ -23,7 +23,8 @@ from vedette.export.networks import unet  # noqa: E402
 from vedette.export.networks.unet import LABELS, Plan, UNet, from_weights, plan_of  # noqa: E402
 from vedette.export.to_onnx import onnx_from_torch  # noqa: E402
 from vedette.export.training import scenes  # noqa: E402
-from vedette.export.training.unet import Schedule, example, loss_of, mean_iou, rate_at, store, train  # noqa: E402
+from vedette.export.training._recipe import save  # noqa: E402
+from vedette.export.training.unet import Schedule, example, loss_of, mean_iou, rate_at, train  # noqa: E402
 from vedette.runtime.backends.onnxruntime_ import OrtEngine  # noqa: E402
 from vedette.runtime.errors import ModelError  # noqa: E402
 
@@ -276,7 +277,8 @@ def test_training_is_reproducible(tmp_path: Path) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
     network = UNet()
     network.load_state_dict(first)
-    stored = load_file(store(network, tmp_path))
+    save(network, tmp_path / "unet.safetensors", schedule)
+    stored = load_file(tmp_path / "unet.safetensors")
     assert all(torch.equal(stored[name].double(), first[name].half().double()) for name in first)
 
 

@@ -48,7 +48,7 @@ def run(
     ] = None,
     max_det: Annotated[int, typer.Option(help="Most objects per frame.")] = 300,
     classes: Annotated[str, typer.Option(help="Only these: ids or names with commas between.")] = "",
-    imgsz: Annotated[str, typer.Option(help="Network input: a side, or WIDTHxHEIGHT.")] = "",
+    imgsz: Annotated[str, typer.Option(help="Network input: SIDE or WIDTHxHEIGHT; else the model's.")] = "",
     backend: Annotated[str, typer.Option(help="auto, onnxruntime, openvino, tensorrt or replay.")] = "auto",
     policy: Annotated[
         str, typer.Option(help="latest or all. [default: latest for cameras, all for files]")

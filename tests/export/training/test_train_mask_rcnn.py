@@ -31,6 +31,7 @@ from vedette.export.training._mask_rcnn_targets import (  # noqa: E402
     mask_targets,
     sampled,
 )
+from vedette.export.training._recipe import save  # noqa: E402
 from vedette.export.training.scenes import scene  # noqa: E402
 from vedette.export.weights import load_weights  # noqa: E402
 from vedette.kernels.assemble_masks import paste_masks  # noqa: E402
@@ -200,7 +201,7 @@ def test_training_is_the_same_every_time_and_its_file_loads(tmp_path: Path) -> N
     schedule = mask_rcnn.Schedule(steps=2, batch=2)
     states = []
     for name in ("a.safetensors", "b.safetensors"):
-        mask_rcnn.save(mask_rcnn.train(schedule), tmp_path / name, schedule)
+        save(mask_rcnn.train(schedule), tmp_path / name, schedule)
         module = network()
         load_weights(module, tmp_path / name)
         states.append(module.state_dict())

@@ -12,6 +12,7 @@ import torch  # noqa: E402
 
 from vedette.export.networks.yolov2 import ANCHORS, STRIDE, network  # noqa: E402
 from vedette.export.training import yolov2  # noqa: E402
+from vedette.export.training._recipe import save  # noqa: E402
 from vedette.export.training._region_loss import ious, region_boxes, region_loss, truth_of  # noqa: E402
 from vedette.export.training.scenes import Scene, scene  # noqa: E402
 from vedette.export.weights import load_weights  # noqa: E402
@@ -116,7 +117,7 @@ def test_training_is_the_same_every_time_and_its_file_loads(tmp_path: Path) -> N
     schedule = yolov2.Schedule(steps=2, batch=2)
     states = []
     for name in ("a.safetensors", "b.safetensors"):
-        yolov2.save(yolov2.train(schedule), tmp_path / name, schedule)
+        save(yolov2.train(schedule), tmp_path / name, schedule)
         module = network()
         load_weights(module, tmp_path / name)
         states.append(module.state_dict())
