@@ -63,8 +63,7 @@ class Trial:
         found = adoption.proposals(self.model, name, hints, seen=seen, typical=typical)
         if self.whole:
             return [self._as_bytes(proposal) for proposal in found]
-        families = [proposal.card.decoder.family for proposal in found]
-        if families == ["unet"]:  # or it makes pictures of whole values
+        if len(found) == 1 and _may_be_of_bytes(found[0].card):
             return replace(self, whole=True).proposals(name, replace(hints, task="image")) or found
         return found
 
@@ -144,6 +143,11 @@ class Trial:
         if card.decoder.family in FAMILIES:
             classes = classes_within(self.model)
         return settling.with_names(card, classes), fit, order
+
+
+def _may_be_of_bytes(card: Manifest) -> bool:
+    """Three maps without a meaning may be a picture of what should have been 0 to 255; who gives that mostly takes it."""
+    return card.decoder.family == "unet" or card.decoder.parameters.get("white") == 255
 
 
 def _order(boxes: Array, size: tuple[int, int]) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 
 from vedette.export._answers import Answer, answered
 from vedette.export._channels_first import channels_first
+from vedette.export._constants import with_constants
 from vedette.export._trial import Trial, Tried
 from vedette.runtime import adoption
 from vedette.runtime import manifest as manifests
@@ -46,6 +47,7 @@ def adopt(
     hints: Hints = Hints(),
     image: Array | None = None,
     answer: Answer | None = None,
+    constants: Sequence[str] = (),
 ) -> Tried:
     """Decide how to read a model, and write it with its manifest.
 
@@ -55,13 +57,16 @@ def adopt(
         hints: what the user knows of it.
         image: uint8 [H, W, 3] BGR to try it on; else a portrait.
         answer: an object in that image, which the right reading finds.
+        constants: NAME=VALUE of inputs besides the picture, as _constants.py reads them.
 
     Raises:
         ModelError: nothing here reads it, or several families do.
+        UsageError: a constant does not fit, or the model is changed and would be overwritten.
         DiskError: `out` cannot be written.
     """
-    front = channels_first(_whole(path))
-    model, changes = front.model, front.changes
+    alone, told = with_constants(_whole(path), constants)
+    front = channels_first(alone)
+    model, changes = front.model, (*told, *front.changes)
     if changes and out.resolve() == path.resolve():
         raise UsageError(
             f"adopting {path.name} changes it",

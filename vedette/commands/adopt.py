@@ -12,13 +12,23 @@ from vedette.runtime.frame import Array
 def adopt(
     model: Annotated[Path, typer.Argument(help="An .onnx without a manifest.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Where to write it; the manifest goes beside it.")],
-    task: Annotated[str, typer.Option(help="What it does: detection, instances, pose, segmentation.")] = "",
+    task: Annotated[
+        str, typer.Option(help="What it does: detection, instances, pose, segmentation, image.")
+    ] = "",
     family: Annotated[str, typer.Option(help="The layout of its outputs: yolov8, yolox, ssd …")] = "",
     labels: Annotated[
         str, typer.Option(help="Class names: a file with one a line, or names with commas.")
     ] = "",
     image: Annotated[Path | None, typer.Option(help="A picture to try it on.")] = None,
     answer: Annotated[str, typer.Option(help="An object in that picture: 'person 100,50,200,300'.")] = "",
+    constants: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="An input besides the picture, as a constant: NAME=NUMBERS, NAME=INDEX:NUMBER, NAME=FILE.npy or "
+            "NAME=PICTURE@MODEL.onnx.",
+        ),
+    ] = None,
 ) -> int:
     """Find out how a foreign model is to be read, try it on a picture, and write its manifest."""
     from vedette.export._answers import answer_of
@@ -40,6 +50,7 @@ def adopt(
         hints=Hints(task, family, _labels(labels)),
         image=_picture(image) if image else None,
         answer=answer_of(answer) if answer else None,
+        constants=constants or (),
     )
     card = tried.proposal.card
     for reason in tried.proposal.reasons:
