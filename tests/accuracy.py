@@ -16,20 +16,13 @@ import numpy as np
 import pytest
 
 from vedette.runtime.decoders import Candidates
+from vedette.runtime.evaluation.labels import SPELLING
 from vedette.runtime.frame import Frame
 from vedette.runtime.manifest import Decoder, Input, Manifest, Output, Task
 from vedette.runtime.preprocess import Placement, fill, place
 from vedette.runtime.tasks import Config, detection
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-SPELLING = {  # darknet's names, taken from VOC, and COCO's own
-    "aeroplane": "airplane",
-    "diningtable": "dining table",
-    "motorbike": "motorcycle",
-    "pottedplant": "potted plant",
-    "sofa": "couch",
-    "tvmonitor": "tv",
-}
 
 
 def shared(path: str) -> Path:
