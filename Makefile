@@ -9,7 +9,7 @@ EXTRAS_jetson := jetson-demo
 EXTRAS_gpu    := gpu-export-rtx-demo
 EXTRAS_cpu    := cpu-export-rtx-demo
 RUN_EXTRAS  := $(EXTRAS_$(MACHINE))
-TEST_EXTRAS := cpu-openvino-export-rtx-demo-dev
+TEST_EXTRAS := cpu-openvino-export-eval-rtx-demo-dev
 SITE_jetson := --system-site-packages
 # a compiler that is here must do its part; one that is not is missed aloud, and NumPy runs
 CXX ?= c++
@@ -43,12 +43,14 @@ fmt: $(VENV)/has-$(TEST_EXTRAS)         ## rewrite
 
 # the models in the box, exported from export/zoo's weights; what `run` opens without PyTorch
 NETWORKS := $(patsubst export/zoo/%.safetensors,%,$(wildcard export/zoo/*.safetensors))
-BUNDLES  := $(filter mask_rcnn vae gan ddpm,$(NETWORKS))    # networks of several graphs: a folder each
+BUNDLES  := $(filter mask_rcnn vae gan ddpm,$(NETWORKS)) tiny_sd    # networks of several graphs: a folder each
 ZOO := $(patsubst %,runtime/zoo/%.onnx,$(filter-out $(BUNDLES),$(NETWORKS))) $(patsubst %,runtime/zoo/%/bundle.json,$(BUNDLES))
 MADE_BY := $(wildcard export/*.py) | $(VENV)/has-$(TEST_EXTRAS)
 zoo: $(ZOO)
 runtime/zoo/%.onnx: export/zoo/%.safetensors export/networks/%.py $(MADE_BY)
 	$(BIN)/python -m vedette export $* -o $@
+runtime/zoo/tiny_sd/bundle.json: $(shell find export/zoo/tiny_sd -type f) export/networks/stable_diffusion.py $(MADE_BY)
+	$(BIN)/python -m vedette export tiny_sd -o $(@D)
 runtime/zoo/%/bundle.json: export/zoo/%.safetensors export/networks/%.py $(MADE_BY)
 	$(BIN)/python -m vedette export $* -o $(@D)
 

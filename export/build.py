@@ -6,6 +6,7 @@ Next: to_onnx.py, parity.py, to_engine.py, bundle.py (networks of several graphs
 
 import importlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from vedette.export._lora import Lora
 from vedette.export.parity import parity_of
 from vedette.export.precision import half_from_full
 from vedette.export.to_engine import Built, engine_from_onnx
@@ -22,7 +24,7 @@ from vedette.runtime import manifest as manifests
 from vedette.runtime.decoders import parameters_of
 from vedette.runtime.draw import write_bytes
 from vedette.runtime.errors import ModelError, UsageError
-from vedette.runtime.manifest import Decoder, Input, Manifest, Output
+from vedette.runtime.manifest import Certificate, Decoder, Input, Manifest, Output
 from vedette.runtime.plugins import load, names
 from vedette.runtime.preprocess import Size
 
@@ -38,11 +40,13 @@ class Options:
         imgsz: (width, height) that the graph is fixed to, or with dynamic its typical size.
         dynamic: keep the size dynamic although imgsz is given.
         precision: fp32 or fp16; it lives in the graph.
+        loras: that are put into the weights, of Stable Diffusion.
     """
 
     imgsz: Size | None = None
     dynamic: bool = False
     precision: str = "fp32"
+    loras: tuple[Lora, ...] = ()
 
     def check(self) -> None:
         """Raise UsageError for a precision that is not offered."""
@@ -97,8 +101,22 @@ def onnx_of(module: nn.Module, card: Manifest) -> bytes:
         ) from error
 
 
-def build(model: Path, out: Path, *, lane: str = "auto", target: str = "") -> tuple[Manifest, Built]:
+def build(
+    model: Path,
+    out: Path,
+    *,
+    lane: str = "auto",
+    target: str = "",
+    judge: Callable[[Manifest, bytes], Certificate] | None = None,
+) -> tuple[Manifest, Built]:
     """Compile a checked ONNX file into an engine and write it with its manifest.
+
+    Args:
+        model: an .onnx with its manifest.
+        out: the .engine.
+        lane: see to_engine.py.
+        target: likewise.
+        judge: sees the engine before it is written, and raises if it is not to be: verify.py.
 
     Raises:
         ModelError: the model is refused.
@@ -111,11 +129,12 @@ def build(model: Path, out: Path, *, lane: str = "auto", target: str = "") -> tu
         )
     _check_target(out, ".engine")
     card, data = manifests.load(model)
-    if len(data) > 1:
-        raise ModelError(f"{model.name} keeps weights in other files", why="engines are built from one file")
-    built = engine_from_onnx(data[model.name], card, lane=lane, target=target)
+    weights = {name: content for name, content in data.items() if name != model.name}
+    built = engine_from_onnx(data[model.name], card, lane=lane, target=target, weights=weights)
     made = {**card.build, **built.build, "onnx_sha256": manifests.sha256(data[model.name])}
-    card = replace(card, files={out.name: manifests.sha256(built.plan)}, build=made)
+    card = replace(card, files={out.name: manifests.sha256(built.plan)}, build=made, certificate=None)
+    if judge:
+        card = replace(card, certificate=judge(card, built.plan))
     write_bytes(out, built.plan)
     manifests.save(card, out)
     return card, built
@@ -217,13 +236,16 @@ def zoo_weights(reference: str) -> Path | None:
     """
     if ":" in reference:
         return None
-    path = Path(str(files("vedette").joinpath("export", "zoo", f"{reference.replace('-', '_')}.safetensors")))
+    folder = Path(str(files("vedette").joinpath("export", "zoo", reference.replace("-", "_"))))
+    path = folder.with_name(f"{folder.name}.safetensors")
     if path.is_file():
         return path
+    if (folder / "model_index.json").is_file():  # of a pipeline
+        return folder
     raise ModelError(
         f"the box has no weights for {reference}",
         why="its weights may not be shipped",
-        cure="give them with --weights FILE",
+        cure="give them with --weights, a file, or for stable-diffusion the folder of a pipeline",
     )
 
 

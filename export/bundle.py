@@ -4,7 +4,8 @@ In: a network's name, and weights.  Out: FOLDER/bundle.json, ROLE.onnx, ROLE.onn
 Next: build.py (the same for one graph), _bundle_parity.py; the runtime reads what is written here with runtime/bundle.py.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import torch
 
 from vedette.export._bundle_parity import parity_of_part, pictures
 from vedette.export._half import half_inside
+from vedette.export._streamed import export_streamed
 from vedette.export.build import NETWORKS, Options, build, onnx_of, zoo_weights
-from vedette.export.networks._whole import Graph, Tensors, Whole
+from vedette.export.networks._whole import Graph, StreamedWhole, Tensors, Whole
 from vedette.export.to_engine import Built
 from vedette.export.to_onnx import OPSET
 from vedette.runtime import bundle as bundles
@@ -31,9 +33,21 @@ def is_whole(reference: str) -> bool:
 
 
 def export_bundle(
-    reference: str, out: Path, *, weights: Path | None = None, options: Options = Options()
+    reference: str,
+    out: Path,
+    *,
+    weights: Path | None = None,
+    options: Options = Options(),
+    tell: Callable[[str], None] = lambda _: None,
 ) -> list[Manifest]:
     """Export a network of several graphs into a folder.
+
+    Args:
+        reference: its name.
+        out: the folder.
+        weights: of it; those in the box if not given.
+        options: how.
+        tell: is told what whoever waits should know.
 
     Returns:
         The manifest of every part.
@@ -52,7 +66,14 @@ def export_bundle(
             cure="leave it out; the batch is dynamic anyway",
         )
     source = weights or zoo_weights(reference)
-    whole: Whole = load(NETWORKS, reference.replace("-", "_")).whole(source, options.imgsz)
+    network = load(NETWORKS, reference.replace("-", "_"))
+    if hasattr(network, "STREAMED"):
+        return _streamed(network.whole(source, options.imgsz, options.loras), out, options.precision, tell)
+    if options.loras:
+        raise UsageError(
+            f"--lora does not fit {reference}", why="it is made for Stable Diffusion", cure="leave it out"
+        )
+    whole: Whole = network.whole(source, options.imgsz)
     digest = manifests.sha256(source.read_bytes()) if source else ""
     feeds = [whole.feeds(images) for images in pictures(next(iter(whole.graphs.values())).card.inputs[0])]
     cards = [
@@ -60,6 +81,24 @@ def export_bundle(
         for role, graph in whole.graphs.items()
     ]
     bundles.save(replace(whole.bundle, parts={role: f"{role}.onnx" for role in whole.graphs}), out)
+    return cards
+
+
+def _streamed(whole: StreamedWhole, out: Path, precision: str, tell: Callable[[str], None]) -> list[Manifest]:
+    """Write a whole whose parts may be large, one after the other."""
+    for note in whole.notes:
+        tell(note)
+    feeds = whole.feeds()
+    cards = []
+    for role, part in whole.graphs.items():
+        began = time.monotonic()
+        cards.append(export_streamed(part, out / f"{role}.onnx", feeds[role], precision))
+        island = cards[-1].build.get("fp16_island", "")
+        tell(f"{role}: {time.monotonic() - began:.0f} s{island and ', '}{island}")
+    for name, data in whole.files.items():
+        write_bytes(out / name, data)
+    parts = {role: f"{role}.onnx" for role in whole.graphs}
+    bundles.save(replace(whole.bundle, parts=parts, files=dict.fromkeys(whole.files, "")), out)
     return cards
 
 

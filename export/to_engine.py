@@ -5,9 +5,11 @@ Precision is already in the graph; no lane's precision flags are touched.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Any
 
 from vedette.kernels.device import CudaError, device
@@ -26,7 +28,14 @@ class Built:
     seconds: float = 0.0  # that the builder took
 
 
-def engine_from_onnx(model: bytes, card: Manifest, *, lane: str = "auto", target: str = "") -> Built:
+def engine_from_onnx(
+    model: bytes,
+    card: Manifest,
+    *,
+    lane: str = "auto",
+    target: str = "",
+    weights: Mapping[str, bytes] = MappingProxyType({}),
+) -> Built:
     """Build an engine.
 
     Args:
@@ -34,6 +43,7 @@ def engine_from_onnx(model: bytes, card: Manifest, *, lane: str = "auto", target
         card: its manifest: bounds of dynamic axes become the optimisation profile.
         lane: auto, tensorrt or tensorrt-rtx.
         target: '' for any GPU of the lane, 'current', or sm_89 and the like (RTX only).
+        weights: what the graph keeps in other files, by their names.
 
     Raises:
         DeviceError: the lane is not installed, or needs a driver that is not here.
@@ -45,7 +55,7 @@ def engine_from_onnx(model: bytes, card: Manifest, *, lane: str = "auto", target
     builder = trt.Builder(messages.logger)
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, messages.logger)
-    if not parser.parse(model):
+    if not (_parse_with(parser, model, weights) if weights else parser.parse(model)):
         raise _refused(card, name, [str(parser.get_error(index)) for index in range(parser.num_errors)])
     config = builder.create_builder_config()
     _add_profile(trt, builder, config, card)
@@ -59,6 +69,37 @@ def engine_from_onnx(model: bytes, card: Manifest, *, lane: str = "auto", target
         raise _refused(card, name, messages.errors)
     facts = {"lane": name, "version": trt.__version__, "target": target or "any"}
     return Built(bytes(plan), facts | {"layers": str(network.num_layers)} | _built_on(), seconds)
+
+
+def _parse_with(parser: Any, model: bytes, weights: Mapping[str, bytes]) -> bool:
+    """Parse a graph whose weights are in other files, from the bytes that were hashed; they are not copied."""
+    import numpy as np
+    import onnx
+
+    if not hasattr(parser, "load_initializer"):
+        raise ModelError(
+            "this TensorRT takes no weights from memory",
+            why="a large model keeps them beside its graph",
+            cure="use --lane tensorrt-rtx, or TensorRT 10.13 or newer",
+        )
+    graph = onnx.load_from_string(model).graph
+    if not parser.load_model_proto(model):
+        return False
+    at = {name: np.frombuffer(data, np.uint8).ctypes.data for name, data in weights.items()}
+    for tensor in graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            told = {entry.key: entry.value for entry in tensor.external_data}
+            offset, length = int(told.get("offset", 0)), int(told["length"])
+            if offset < 0 or length < 0 or offset + length > len(weights[told["location"]]):
+                raise ModelError(
+                    f"{tensor.name} lies outside {told['location']}",
+                    why="its graph is for another file",
+                    cure="export it again",
+                )
+            if not parser.load_initializer(tensor.name, at[told["location"]] + offset, length):
+                return False
+    parsed: bool = parser.parse_model_proto()
+    return parsed
 
 
 def _built_on() -> dict[str, str]:

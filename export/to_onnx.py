@@ -5,6 +5,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,22 +25,26 @@ def onnx_from_torch(module: nn.Module, card: Manifest) -> bytes:
     Returns:
         A serialised ONNX model in one piece, constant-folded.
     """
-    tensors: list[Input | Output] = [*card.inputs, *card.outputs]
-    axes = {tensor.name: _axes(tensor) for tensor in tensors if -1 in tensor.shape}
     buffer = io.BytesIO()
-    with _quietly(), torch.inference_mode():
+    with quietly(), torch.inference_mode():
         torch.onnx.export(
             module,
             tuple(example(spec) for spec in card.inputs),
             buffer,  # type: ignore[arg-type]  # the tracing exporter takes a file
             input_names=[spec.name for spec in card.inputs],
             output_names=[spec.name for spec in card.outputs],
-            dynamic_axes=axes,
+            dynamic_axes=dynamic_axes(card),
             opset_version=OPSET,
             training=torch.onnx.TrainingMode.PRESERVE,  # onnxslim folds batch norm, rounding once an operation
             dynamo=False,  # the graphs of the newer exporter are opset 18 and keep shape arithmetic that TensorRT dislikes
         )
     return slimmed(buffer.getvalue())
+
+
+def dynamic_axes(card: Manifest) -> dict[str, dict[int, str]]:
+    """Of every input and output that has some, as the exporter takes them."""
+    tensors: list[Input | Output] = [*card.inputs, *card.outputs]
+    return {tensor.name: _axes(tensor) for tensor in tensors if -1 in tensor.shape}
 
 
 def _axes(tensor: Input | Output) -> dict[int, str]:
@@ -60,17 +65,24 @@ def example(spec: Input) -> torch.Tensor:
 def slimmed(model: bytes) -> bytes:
     """Fold constants and drop what is unused; the same names of inputs and outputs."""
     import onnx
-    import onnxslim
 
-    with _quietly():
-        graph = onnxslim.slim(onnx.load_from_string(model))
-    onnx.checker.check_model(graph)
-    data: bytes = graph.SerializeToString()
+    data: bytes = slimmed_graph(onnx.load_from_string(model)).SerializeToString()
     return data
 
 
+def slimmed_graph(model: Any) -> Any:
+    """The same of an onnx.ModelProto."""
+    import onnx
+    import onnxslim
+
+    with quietly():
+        graph = onnxslim.slim(model)
+    onnx.checker.check_model(graph)
+    return graph
+
+
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """The exporters talk of their own future; the outcome is checked by parity instead."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")

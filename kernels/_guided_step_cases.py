@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -34,8 +35,13 @@ class Weights:
     noise: float = 0.0
 
     def array(self) -> Array:
-        """float32 [11]: struct StepWeights of guided_step.h."""
-        return np.array([getattr(self, name) for name in self.__slots__], np.float32)
+        """float32 [11]: struct StepWeights of guided_step.h; not to be written to."""
+        return _array(self)
+
+
+@lru_cache(maxsize=1024)  # a run of many steps asks for each again for every image
+def _array(weights: Weights) -> Array:
+    return np.array([getattr(weights, name) for name in weights.__slots__], np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

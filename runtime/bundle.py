@@ -14,7 +14,7 @@ from typing import Any, Literal
 from vedette.runtime import manifest as manifests
 from vedette.runtime.draw import write_bytes
 from vedette.runtime.errors import ManifestError, ModelError
-from vedette.runtime.manifest import STRICT, Decoder, Manifest, Task
+from vedette.runtime.manifest import STRICT, Certificate, Decoder, Manifest, Task
 from vedette.runtime.plugins import load as load_plugin
 
 NAME = "bundle.json"
@@ -41,6 +41,7 @@ class Bundle:
     licence: str = "unknown"
     provenance: str = ""
     accuracy: str = ""
+    certificate: Certificate | None = None  # of the whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +69,7 @@ class Loaded:
         return replace(
             cards[0], name=bundle.name, task=bundle.task, outputs=(), decoder=Decoder(bundle.kind), labels=bundle.labels,
             licence=bundle.licence, provenance=bundle.provenance, accuracy=bundle.accuracy, files=bundle.files, parity=(),
+            certificate=bundle.certificate,
             precision=cards[0].precision if len(precisions) == 1 else "mixed",
         )  # fmt: skip
 
@@ -153,6 +155,49 @@ def load(folder: Path) -> Loaded:
     return Loaded(bundle, parts, {name: data for name, data in files.items() if name not in own})
 
 
+def outline(folder: Path) -> Loaded:
+    """A bundle whose parts are not read yet, but for their manifests: `filled` reads one.
+
+    Raises:
+        ModelError: a file is missing, or its kind is not known.
+        ManifestError: a text is malformed, or vouches for other bytes.
+    """
+    bundle = parse(manifests.read(folder / NAME), origin=f"{folder.name}/{NAME}")
+    files = {name: _read(folder / name, expected) for name, expected in bundle.files.items()}
+    own = {f"{name}.json": folder / name for name in bundle.parts.values()}
+    cards = {path: manifests.parse(files[name], origin=name) for name, path in own.items()}
+    for card in cards.values():
+        _check_there(folder, card)
+    parts = {role: Part(folder / name, cards[folder / name], {}) for role, name in bundle.parts.items()}
+    return Loaded(bundle, parts, {name: data for name, data in files.items() if name not in own})
+
+
+def _check_there(folder: Path, card: Manifest) -> None:
+    """Before any of the files is read, which takes long."""
+    for name in card.files:
+        if not (folder / name).is_file():
+            raise ModelError(
+                f"cannot read {folder / name}", why="no such file", cure="copy the whole folder again from where it was made"
+            )  # fmt: skip
+
+
+def filled(part: Part) -> Part:
+    """A part of an outline with its files, read and checked.
+
+    Raises:
+        ModelError: a file is missing, or its manifest is another by now.
+        ManifestError: it vouches for other bytes.
+    """
+    card, files = manifests.load(part.path)
+    if card != part.manifest:
+        raise ModelError(
+            f"{part.path.name}.json changed while it was read",
+            why="something else writes it",
+            cure="try again",
+        )
+    return Part(part.path, card, files)
+
+
 def _read(path: Path, expected: str) -> bytes:
     data = manifests.read(path)
     found = manifests.sha256(data)
@@ -167,13 +212,7 @@ def _read(path: Path, expected: str) -> bytes:
 
 def _part(path: Path, manifest: bytes) -> Part:
     """A part whose manifest is equal to what the bundle vouches for, though it is read a second time."""
-    vouched = manifests.parse(manifest, origin=f"{path.name}.json")
-    card, files = manifests.load(path)
-    if card != vouched:
-        raise ModelError(
-            f"{path.name}.json changed while it was read", why="something else writes it", cure="try again"
-        )
-    return Part(path, card, files)
+    return filled(Part(path, manifests.parse(manifest, origin=f"{path.name}.json"), {}))
 
 
 def save(bundle: Bundle, folder: Path) -> Bundle:
@@ -196,5 +235,8 @@ def save(bundle: Bundle, folder: Path) -> Bundle:
 
 
 def dumps(bundle: Bundle) -> str:
-    """The JSON text of a bundle, stable from run to run."""
-    return json.dumps(asdict(bundle), indent=1, allow_nan=False) + "\n"
+    """The JSON text of a bundle, stable from run to run; it speaks of a certificate only where there is one."""
+    document = asdict(bundle)
+    if bundle.certificate is None:
+        del document["certificate"]
+    return json.dumps(document, indent=1, allow_nan=False) + "\n"

@@ -3,7 +3,7 @@
 In: the bytes a manifest vouches for.  Out: output arrays by name.  Next: runner.py, backends/.
 
 Each file of backends/ has SUFFIXES (what it opens), `why_not() -> str` ("" when it works on this machine) and
-`open_engine(manifest, files) -> Engine`.
+`open_engine(manifest, files) -> Engine`; it may have `open_sparing`, the same with less memory.
 """
 
 import os
@@ -89,9 +89,21 @@ class OnDevice(Protocol):
 
 
 def open_engine(
-    model: Path, manifest: Manifest, files: Mapping[str, bytes], *, backend: str = "auto"
+    model: Path,
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    *,
+    backend: str = "auto",
+    low_memory: bool = False,
 ) -> Engine:
     """Open a checked model on a backend; `auto` takes the best that works here.
+
+    Args:
+        model: its path.
+        manifest: of it.
+        files: what the manifest vouches for.
+        backend: auto, or a name.
+        low_memory: by the backend's `open_sparing` where it has one, slower and smaller.
 
     Raises:
         UsageError: no such backend.
@@ -99,7 +111,8 @@ def open_engine(
         ModelError: the backend refuses the model.
     """
     plugin = load(BACKENDS, choose_backend(model, backend))
-    engine: Engine = plugin.open_engine(manifest, files)
+    opened = getattr(plugin, "open_sparing", plugin.open_engine) if low_memory else plugin.open_engine
+    engine: Engine = opened(manifest, files)
     check_contract(engine, manifest)
     return engine
 

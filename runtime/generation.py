@@ -1,7 +1,7 @@
 """Draws: opens a bundle that generates, and runs it batch by batch.
 
 In: a bundle's folder and a Request.  Out: pictures, uint8 [H, W] or [H, W, 3] BGR.
-Next: bundles/vae.py, gan.py, ddpm.py; diffusion/; vedette/commands/generate.py, which drives it.
+Next: bundles/vae.py, gan.py, ddpm.py, stable_diffusion.py; diffusion/; vedette/commands/generate.py, which drives it.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,18 +11,22 @@ from typing import Any
 from vedette.runtime import bundle as bundles
 from vedette.runtime import manifest as manifests
 from vedette.runtime.bundle import KINDS, NAME, is_bundle
-from vedette.runtime.bundles._generator import graphs_of
+from vedette.runtime.bundles._generator import Seen, graphs_of
 from vedette.runtime.errors import ModelError, UsageError
 from vedette.runtime.find import find_model
 from vedette.runtime.frame import Array
-from vedette.runtime.opening import card_of, open_parts
+from vedette.runtime.opening import card_of, open_drawing
 from vedette.runtime.plugins import load
 from vedette.runtime.recipe import Recipe, versions
 from vedette.runtime.request import Images, Request
+from vedette.runtime.runner import Runner
 
 BATCH = 16  # images that go through the network together: larger ones were no faster on a CPU
 
 Progress = Callable[[int, int], None]  # steps done, of so many
+Preview = Callable[
+    [int, int, Array], None
+]  # the place of the first picture, the step, and uint8 pictures [n, …] as `draw` gives
 NOTHING = Images()
 
 
@@ -32,25 +36,28 @@ class Generator:
     Args:
         model: a zoo name, or the path of a bundle's folder.
         backend: auto, or one of vedette.runtime.backends.
+        low_memory: parts are read when they are needed and freed in turn, their weights are kept once, and images go through
+            them one by one.
 
     Raises:
         ModelError: missing, malformed, or one that does not draw.
         DeviceError: the backend does not work here.
     """
 
-    def __init__(self, model: str, *, backend: str = "auto") -> None:
+    def __init__(self, model: str, *, backend: str = "auto", low_memory: bool = False) -> None:
         path = find_model(model)
         self._kind = _kind_of(path)
-        self._loaded, self._engines = open_parts(path, backend=backend)
+        loaded, self._engines = open_drawing(path, backend=backend, low_memory=low_memory)
         try:
-            self.name, self.sha256 = self._loaded.bundle.name, manifests.sha256(manifests.read(path / NAME))
-            self._parameters: Any = bundles.parameters_of(self._loaded.bundle)
-            self._graphs = graphs_of(self._loaded, self._engines, self._kind.PARTS)
+            self._bundle, self.sha256 = loaded.bundle, manifests.sha256(manifests.read(path / NAME))
+            self._parameters: Any = bundles.parameters_of(self._bundle)
+            wanted = self._kind.PARTS(self._parameters) if callable(self._kind.PARTS) else self._kind.PARTS
+            self._graphs = graphs_of(loaded, self._engines, wanted, rows=1 if low_memory else None)
         except BaseException:
             self.close()
             raise
-        self.backend = next(iter(self._engines.values())).backend
-        self._most = min(graph.max_batch for graph in self._graphs.values())
+        self.name, self.backend = self._bundle.name, self._engines.backend
+        self._most = self._graphs.most
         self.batch = min(BATCH, self._most)
 
     def settled(self, request: Request, images: Images = NOTHING) -> Request:
@@ -62,9 +69,35 @@ class Generator:
         settled: Request = self._kind.settled(self.name, self._parameters, request, images)
         return settled
 
+    def notes(self, settled: Request) -> list[str]:
+        """What the user is to know of a request before it is drawn: words of a prompt that do not fit.
+
+        Raises:
+            ModelError: the library that reads prompts is not installed.
+        """
+        if not hasattr(self._kind, "notes"):
+            return []
+        found: list[str] = self._kind.notes(self._graphs.files, self._parameters, settled)
+        return found
+
+    def stream(self, request: Request) -> Runner:
+        """A Runner that makes a picture of each frame, as of --init.
+
+        Raises:
+            UsageError: the model has none, or the request cannot be meant.
+        """
+        if not hasattr(self._kind, "stream_of"):
+            raise UsageError(
+                f"{self.name} has no use for --stream",
+                why="frames are changed by Stable Diffusion, or by models of the task image",
+                cure=f"vedette generate {self.name} without it, or vedette run cyclegan SOURCE",
+            )
+        runner: Runner = self._kind.stream_of(self.name, self._graphs, self._parameters, request)
+        return runner
+
     def recipe(self, settled: Request) -> Recipe:
-        """Of a grid, without --init and --to."""
-        kind = self._loaded.bundle.kind
+        """Of a grid, without the files that it is made from."""
+        kind = self._bundle.kind
         return Recipe(self.name, kind, self.sha256, settled, self.batch, self.backend, versions=versions())
 
     def draw(
@@ -75,6 +108,7 @@ class Generator:
         only: int | None = None,
         batch: int | None = None,
         progress: Progress = lambda *_: None,
+        preview: Preview | None = None,
     ) -> Iterator[Array]:
         """The pictures in their order, or only one of them; in the same batches either way, so that each is the same.
 
@@ -84,6 +118,7 @@ class Generator:
             only: the place of one.
             batch: how many go through the network together, as the recipe says.
             progress: called with the steps of the network that are done, and of how many.
+            preview: called after every step with what can be seen by then.
 
         Raises:
             ModelError: the network gives what is no number.
@@ -94,12 +129,18 @@ class Generator:
         for turn, start in enumerate(starts):
             places = range(start, min(start + batch, count))
 
-            def told(done: int, total: int, turn: int = turn) -> None:
+            chosen = slice(None) if only is None else slice(only - start, only - start + 1)
+
+            def told(
+                done: int, total: int, seen: Seen = None, turn: int = turn, chosen: slice = chosen
+            ) -> None:
                 progress(turn * total + done, len(starts) * total)
+                if preview and seen is not None:
+                    values = seen() if callable(seen) else seen
+                    preview((starts[turn] if only is None else only), done, pixels.to_bytes(values[chosen]))
 
             drawn = self._kind.generate(self._graphs, self._parameters, settled, images, places, told)
-            pictures = pixels.to_bytes(drawn)
-            yield from pictures if only is None else pictures[only - start : only - start + 1]
+            yield from pixels.to_bytes(drawn)[chosen]
 
     def check(self, recipe: Recipe) -> Request:
         """The request of a recipe of this model.
@@ -107,7 +148,7 @@ class Generator:
         Raises:
             UsageError: it is of another, or of batches that this one does not take.
         """
-        if (recipe.kind, recipe.model_sha256) != (self._loaded.bundle.kind, self.sha256):
+        if (recipe.kind, recipe.model_sha256) != (self._bundle.kind, self.sha256):
             raise UsageError(
                 f"the recipe is of {recipe.model} {recipe.model_sha256[:12]}…",
                 why=f"this model is {self.name} {self.sha256[:12]}…, which would draw something else",
@@ -124,8 +165,7 @@ class Generator:
 
     def close(self) -> None:
         """Free the engines."""
-        for engine in self._engines.values():
-            engine.close()
+        self._engines.close()
 
 
 def _kind_of(path: Path) -> Any:

@@ -110,6 +110,40 @@ class Parity:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """What `vedette build --verify` found: a model's decisions beside those of its fp32 reference on the same frames."""
+
+    __pydantic_config__ = STRICT
+    judge: str  # what ran: the engine, or what stood in for it
+    engine_ran: bool  # false: a stand-in computed the graph that the engine was built from
+    reference: str  # what it was compared with
+    reference_sha256: str  # of that graph; of a bundle, of its bundle.json
+    frames: int
+    frames_sha256: str  # of their pixels, in order
+    conf: float  # from which on a score makes a decision
+    unit: Literal["boxes", "instances", "people", "pixels"]
+    decisions: int  # of the reference
+    kept: float  # share of them that the model shares
+    found: int  # decisions of the model
+    invented: float  # share of them that the reference does not share
+    drift_mean: float  # of scores of the same decisions; of pictures, of pixels from 0 to 1
+    drift_max: float
+    why_not: str = ""  # why the engine itself did not run
+    map_loss: float | None = None  # points of mAP; none where it was not measured
+    map_truth: str = ""  # what it was measured against
+    mask_iou: float | None = None  # mean over the same boxes
+    joints_near: float | None = None  # mean share of the joints of the same people
+    psnr_db: float | None = None  # of the picture that is worst
+    largest: float | None = None  # absolute value in float16 that the stand-in saw
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.kept <= 1 and 0 <= self.invented <= 1 and 0 <= self.conf <= 1):
+            raise ValueError("kept, invented and conf are shares, 0 to 1")
+        if self.frames < 1 or self.decisions < 1:
+            raise ValueError("nothing is certified on no frames or no decisions")
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """Everything the runtime knows about one model file."""
 
@@ -129,6 +163,7 @@ class Manifest:
     reference_sha256: str = ""  # of the fp32 weights it was built from
     build: dict[str, str] = field(default_factory=dict)
     parity: tuple[Parity, ...] = ()
+    certificate: Certificate | None = None
 
     def input(self, name: str) -> Input:
         return next(item for item in self.inputs if item.name == name)
@@ -179,8 +214,11 @@ def parse(text: bytes | str, *, origin: str = "manifest") -> Manifest:
 
 
 def dumps(manifest: Manifest) -> str:
-    """The JSON text of a manifest, stable from run to run."""
-    return json.dumps(asdict(manifest), indent=1, allow_nan=False) + "\n"
+    """The JSON text of a manifest, stable from run to run; it speaks of a certificate only where there is one."""
+    document = asdict(manifest)
+    if manifest.certificate is None:
+        del document["certificate"]
+    return json.dumps(document, indent=1, allow_nan=False) + "\n"
 
 
 def save(manifest: Manifest, model: Path) -> None:

@@ -104,6 +104,49 @@ def graph_of(model: bytes) -> Graph:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class External:
+    """A weight that lies in another file."""
+
+    name: str
+    dtype: str  # "" for one that we do not know
+    shape: tuple[int, ...]
+    file: str
+    offset: int
+
+
+def externals_of(model: bytes) -> list[External]:
+    """The weights of a serialised ONNX model's graph that lie in other files.
+
+    Raises:
+        ModelError: the bytes are not a protocol buffer.
+    """
+    with _readable():
+        parts = _grouped(memoryview(model))
+        tensors = _grouped(parts[7][-1]).get(5, []) if 7 in parts else []
+        return [found for tensor in tensors for found in _external(tensor)]
+
+
+def _external(message: memoryview) -> Iterator[External]:
+    """A TensorProto: dims, data_type, name, and external_data where it has any."""
+    tensor = _grouped(message)
+    numbers = list(_numbers(message))
+    entries = {_text(pair, KEY): _text(pair, VALUE) for pair in map(_grouped, tensor.get(13, []))}
+    if "location" in entries:
+        sides = [value for field, value in numbers if field == 1]
+        sides += [value for packed in tensor.get(1, []) for value in _varints(packed)]
+        element = next((value for field, value in numbers if field == 2), 0)
+        offset = int(entries.get("offset") or 0)
+        yield External(_text(tensor, 8), DTYPES.get(element, ""), tuple(sides), entries["location"], offset)
+
+
+def _varints(message: memoryview) -> Iterator[int]:
+    place = 0
+    while place < len(message):
+        value, place = _varint(message, place)
+        yield value
+
+
 def _value(message: memoryview) -> Value:
     """A ValueInfoProto: name, and type.tensor_type with elem_type and shape.dim."""
     info = _grouped(message)

@@ -27,7 +27,7 @@ ENGINES = "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rt
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A picture that images were made from."""
+    """A file that images were made from."""
 
     __pydantic_config__ = STRICT
     file: str
@@ -49,6 +49,8 @@ class Recipe:
     index: int | None = None  # of the one image of all that this file is; None: a grid of all
     init: Given | None = None
     to: Given | None = None
+    mask: Given | None = None
+    noise: Given | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
 

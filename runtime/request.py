@@ -4,15 +4,19 @@ In: flags, or a recipe.  Out: Request, Images.  Next: bundles/_generator.py and 
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from vedette.runtime.errors import UsageError
+import numpy as np
+
+from vedette.runtime.errors import SourceError, UsageError
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import STRICT
 from vedette.runtime.preprocess import Size
 
 MOST_IMAGES = 100_000
 MOST_SEED = 2**63 - 1
+MAKE_NOISE = "write it with numpy.save"
 COUNT = 16  # images, where nobody says how many
 
 
@@ -29,6 +33,9 @@ class Request:
     guidance: float | None = None
     size: Size | None = None
     strength: float | None = None
+    negative: str | None = None  # what the picture is to be led away from
+    rescale: float | None = None  # of guidance: see diffusion/guidance.py
+    eta: float | None = None  # of DDIM: the share of noise that is drawn anew
 
     def __post_init__(self) -> None:
         if self.count is not None and not 1 <= self.count <= MOST_IMAGES:
@@ -48,13 +55,34 @@ class Request:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Images:
-    """What images are made from, uint8 [H, W, 3] BGR."""
+    """What images are made from, uint8 [H, W, 3] BGR but for the last."""
 
     init: Array | None = None
     to: Array | None = None
+    mask: Array | None = None  # white where init is drawn anew
+    noise: Array | None = None  # float32 [n, c, h, w], normal: where the images begin
 
 
-FLAGS = {"prompt": "a prompt", "init": "--init", "to": "--to"}
+def read_noise(path: Path) -> Array:
+    """Numbers of a .npy.
+
+    Raises:
+        SourceError: it holds none, or not float32 on four axes.
+    """
+    try:
+        noise = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise SourceError(f"cannot read the noise {path}", why=str(error)[:200], cure=MAKE_NOISE) from None
+    if not isinstance(noise, np.ndarray) or noise.dtype != np.float32 or noise.ndim != 4:
+        found = f"{noise.dtype} {list(noise.shape)}" if isinstance(noise, np.ndarray) else "several arrays"
+        raise SourceError(
+            f"cannot use the noise {path}", why=f"it is {found}, not float32 [n, c, h, w]", cure=MAKE_NOISE
+        )
+    return noise
+
+
+IMAGES = tuple(Images.__slots__)
+FLAGS = {"prompt": "a prompt", "count": "-n"}
 
 
 def refuse(name: str, request: Request, images: Images, unused: tuple[str, ...], why: str) -> None:
@@ -64,7 +92,7 @@ def refuse(name: str, request: Request, images: Images, unused: tuple[str, ...],
         UsageError: any of it was.
     """
     for asked in unused:
-        value = getattr(images if asked in {"init", "to"} else request, asked)
+        value = getattr(images if asked in IMAGES else request, asked)
         if value is not None:
             flag = FLAGS.get(asked, f"--{asked}")
             raise UsageError(f"{name} has no use for {flag}", why=why, cure=f"leave {flag} out")

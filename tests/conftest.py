@@ -1,12 +1,34 @@
 """Fixtures that several test files share."""
 
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from clips import write_video
+from diffusers_pairs import SAME_NETWORK, Both, both_of
 
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """30 numbered pictures (clips.py) at 25 a second in an H.264 .mp4, a key frame every 10. Read only."""
     return write_video(tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
+@pytest.fixture(scope="session")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Both]]:
+    """A pipeline of diffusers and its bundle, made when their kind is first asked for. Read only."""
+    place = tmp_path_factory.mktemp("stable_diffusion")
+    with contextlib.ExitStack() as closing:
+
+        @cache
+        def made(kind: str) -> Both:
+            same = made(SAME_NETWORK[kind]).bundle if kind in SAME_NETWORK else None
+            pair = both_of(place, kind, same)
+            closing.callback(pair.generator.close)
+            return pair
+
+        yield made

@@ -9,6 +9,7 @@ import numpy as np
 
 from vedette.kernels.device import Device, device
 from vedette.kernels.launches import Fields
+from vedette.runtime.backends._ort_weights import Weights, weights_of
 from vedette.runtime.engine import HostBuffers, OnDevice, Tensor, cpu_threads
 from vedette.runtime.errors import DeviceError, ModelError, device_errors
 from vedette.runtime.frame import Array
@@ -40,19 +41,37 @@ def open_engine(manifest: Manifest, files: Mapping[str, bytes]) -> "OrtEngine":
     return OrtEngine(files[model], {name: data for name, data in files.items() if name != model}, name=model)
 
 
+def open_sparing(manifest: Manifest, files: Mapping[str, bytes]) -> "OrtEngine":
+    """The same with its weights once in memory, where they were read to; slower, for they are not packed for the processor.
+
+    Raises:
+        ModelError: ONNX Runtime refuses it.
+    """
+    model = next(name for name in files if name.endswith(".onnx"))
+    weights = {name: data for name, data in files.items() if name != model}
+    return OrtEngine(files[model], weights, name=model, sparing=True)
+
+
 class OrtEngine:
     """One inference session. Outputs are fresh arrays."""
 
     def __init__(
-        self, model: bytes, weights: Mapping[str, bytes] | None = None, *, name: str = "model"
+        self,
+        model: bytes,
+        weights: Mapping[str, bytes] | None = None,
+        *,
+        name: str = "model",
+        sparing: bool = False,
     ) -> None:
         gpu = _gpu()
-        self._session = _session(model, weights or {}, name, gpu)
+        sparing = sparing and gpu is None  # there, copies are on the GPU
+        self._weights = weights_of(model, weights or {}, in_place=sparing)
+        self._session = _session(model, self._weights, name, gpu)
         self.on_device: OnDevice | None = _Bindings(self._session, gpu) if gpu else None
         self.inputs = tuple(_tensor(value) for value in self._session.get_inputs())
         self.outputs = tuple(_tensor(value) for value in self._session.get_outputs())
         self.buffers = HostBuffers(self.inputs)
-        self.backend = f"onnxruntime on {_device(self._session)}"
+        self.backend = f"onnxruntime on {_device(self._session)}" + ", sparing memory" * sparing
 
     def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         names = [tensor.name for tensor in self.outputs]
@@ -61,7 +80,7 @@ class OrtEngine:
 
     def close(self) -> None:
         self.on_device = None
-        del self._session
+        del self._session, self._weights
 
 
 class _Bindings:
@@ -135,20 +154,18 @@ def _gpu() -> Device | None:
         return device()
 
 
-def _session(model: bytes, weights: Mapping[str, bytes], name: str, gpu: Device | None) -> Any:
+def _session(model: bytes, weights: Weights, name: str, gpu: Device | None) -> Any:
     import onnxruntime as ort
 
     ort.set_default_logger_severity(4)  # its errors come as exceptions; fallbacks are checked below
     options = ort.SessionOptions()
     options.intra_op_num_threads = cpu_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # costs 2x on a busy machine
-    if weights:
-        sizes = [len(data) for data in weights.values()]
-        options.add_external_initializers_from_files_in_memory(list(weights), list(weights.values()), sizes)
     stream = {"user_compute_stream": str(gpu.call(lambda: gpu.stream))} if gpu else {}
     wanted = [("CUDAExecutionProvider", stream)] if gpu else []
     try:
-        session = ort.InferenceSession(model, options, providers=[*wanted, "CPUExecutionProvider"])
+        with weights.told(options):
+            session = ort.InferenceSession(model, options, providers=[*wanted, "CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001  (its errors share no base class)
         raise _refusal(name, error) from None
     if gpu and "CUDAExecutionProvider" not in session.get_providers():

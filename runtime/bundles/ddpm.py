@@ -9,7 +9,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vedette.runtime.bundles._generator import Graph, Pixels, Progress, Wanted, only_size, seeds_of
+from vedette.runtime.bundles._generator import (
+    LATENT,
+    PROMPTED,
+    Graph,
+    Pixels,
+    Progress,
+    Wanted,
+    only_size,
+    seeds_of,
+)
 from vedette.runtime.diffusion.levels import Rule, Spacing
 from vedette.runtime.diffusion.plans import Plan, Trained, canonical, plan
 from vedette.runtime.diffusion.sampling import Limits, Noise, begun, sample
@@ -68,9 +77,8 @@ class Parameters:
 
 def settled(name: str, parameters: Parameters, request: Request, images: Images) -> Request:
     """Refuse what it has no use for or cannot mean, and choose sampler, steps and strength where nobody did."""
-    refuse(
-        name, request, images, ("prompt", "guidance"), "it was trained without conditions that could guide it"
-    )
+    refuse(name, request, images, PROMPTED, "it was trained without conditions that could guide it")
+    refuse(name, request, images, LATENT, "it draws pixels, all of them")
     refuse(name, request, images, ("to",), "only an autoencoder goes from one picture to another")
     only_size(name, parameters.size, request)
     if images.init is None:
@@ -88,7 +96,11 @@ def _planned(parameters: Parameters, request: Request) -> Plan:
     strength = 1.0 if request.strength is None else request.strength
     sampler, steps = request.sampler or parameters.sampler, request.steps
     return plan(
-        sampler, parameters.trained(), parameters.steps if steps is None else steps, strength=strength
+        sampler,
+        parameters.trained(),
+        parameters.steps if steps is None else steps,
+        strength=strength,
+        eta=request.eta,
     )
 
 
@@ -117,5 +129,5 @@ def generate(
         run.updates,
         noise,
         limits=limits,
-        progress=lambda step: progress(step.done, step.total),
+        progress=lambda step: progress(step.done, step.total, step.denoised),
     )

@@ -6,7 +6,16 @@ Source: Goodfellow et al., Generative adversarial nets, 2014; Radford et al., DC
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vedette.runtime.bundles._generator import Drawn, Graph, Progress, Wanted, only_size, seeds_of
+from vedette.runtime.bundles._generator import (
+    LATENT,
+    PROMPTED,
+    Drawn,
+    Graph,
+    Progress,
+    Wanted,
+    only_size,
+    seeds_of,
+)
 from vedette.runtime.diffusion.sampling import Noise
 from vedette.runtime.frame import Array
 from vedette.runtime.request import COUNT, Images, Request, refuse
@@ -23,7 +32,7 @@ class Parameters(Drawn):
 
 def settled(name: str, parameters: Parameters, request: Request, images: Images) -> Request:
     """Refuse what a GAN has no use for."""
-    unused = ("prompt", "steps", "sampler", "guidance", "strength", "init", "to")
+    unused = (*PROMPTED, *LATENT, "steps", "sampler", "eta", "strength", "init", "to")
     refuse(name, request, images, unused, "a GAN draws in one step, from random numbers alone")
     only_size(name, parameters.size, request)
     return request.filled(count=COUNT)

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vedette.runtime.bundles._generator import Drawn, Graph, Pixels, Progress, Wanted, only_size, seeds_of
+from vedette.runtime.bundles._generator import (
+    LATENT,
+    PROMPTED,
+    Drawn,
+    Graph,
+    Pixels,
+    Progress,
+    Wanted,
+    only_size,
+    seeds_of,
+)
 from vedette.runtime.diffusion.sampling import Noise
 from vedette.runtime.errors import UsageError
 from vedette.runtime.frame import Array
@@ -33,7 +43,7 @@ class Parameters(Drawn):
 
 def settled(name: str, parameters: Parameters, request: Request, images: Images) -> Request:
     """Refuse what a VAE has no use for."""
-    unused = ("prompt", "steps", "sampler", "guidance", "strength")
+    unused = (*PROMPTED, *LATENT, "steps", "sampler", "eta", "strength")
     refuse(name, request, images, unused, "a VAE draws in one step")
     only_size(name, parameters.size, request)
     if images.to is not None and images.init is None:

@@ -4,10 +4,11 @@ In: a sampler's name, steps, strength, and how the network was trained.  Out: Pl
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from vedette.runtime.diffusion import levels
 from vedette.runtime.diffusion.levels import Level, Spacing, Visits
-from vedette.runtime.diffusion.samplers import SAMPLERS, Sampler
+from vedette.runtime.diffusion.samplers import SAMPLERS, Sampler, ddim
 from vedette.runtime.diffusion.schedules import Schedule
 from vedette.runtime.diffusion.updates import Prediction, Update
 from vedette.runtime.errors import UsageError
@@ -26,11 +27,16 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run: the level where it begins, what noise alone counts there, and its updates; none where a picture stays as it is."""
+    """A run: the level where it begins, what noise alone counts there, and its updates; none where a picture stays as it is.
+
+    Attributes:
+        ends: the level that the next update begins at, or that of a picture without noise after the last.
+    """
 
     start: Level
     noise: float
     updates: tuple[Update, ...]
+    ends: tuple[Level, ...]
 
 
 def names() -> list[str]:
@@ -57,7 +63,7 @@ def canonical(name: str) -> str:
     return found
 
 
-def plan(name: str, trained: Trained, steps: int, *, strength: float = 1.0) -> Plan:
+def plan(name: str, trained: Trained, steps: int, *, strength: float = 1.0, eta: float | None = None) -> Plan:
     """The updates of a run.
 
     Args:
@@ -65,6 +71,7 @@ def plan(name: str, trained: Trained, steps: int, *, strength: float = 1.0) -> P
         trained: how the network was.
         steps: of the whole run.
         strength: the share of it that is run, for a picture that is changed.
+        eta: of DDIM: the share of noise that is drawn anew, 0 to 1.
 
     Raises:
         UsageError: no such sampler, or a number that cannot be meant.
@@ -72,12 +79,22 @@ def plan(name: str, trained: Trained, steps: int, *, strength: float = 1.0) -> P
     name = canonical(name)
     sampler, spacing = _sampler(name, trained.spacing)
     _check_strength(strength)
+    _check_eta(name, sampler, eta)
     _check_steps(name, sampler, trained, steps, strength)
     visits = _visits(sampler, trained.schedule, spacing, steps, strength)
     start = visits[0].start if visits else levels.CLEAN
     # samplers of Karras et al. begin with noise of that level, without the little that the picture would count
     exact = sampler.visits is levels.between and spacing.rule != "leading"
-    return Plan(start, start.sigma if exact else 1.0, tuple(sampler.steps(visits, trained.prediction)))
+    steps_of = partial(ddim, eta=eta) if eta else sampler.steps
+    updates = tuple(steps_of(visits, trained.prediction))
+    return Plan(start, start.sigma if exact else 1.0, updates, _ends(visits, len(updates)))
+
+
+def _ends(visits: Visits, updates: int) -> tuple[Level, ...]:
+    """Of each update; Heun has two a visit, which lead to the same level, and one for the last."""
+    starts = [*(visit.start for visit in visits[1:]), levels.CLEAN]
+    by = 2 if updates > len(visits) else 1
+    return tuple(starts[index // by] for index in range(updates))
 
 
 def _sampler(name: str, spacing: Spacing) -> tuple[Sampler, Spacing]:
@@ -100,6 +117,21 @@ def _check_strength(strength: float) -> None:
             f"--strength {strength:g} is out of range",
             why="it is the share of the steps that change the picture, 0 to 1",
             cure="use --strength 0.6, say",
+        )
+
+
+def _check_eta(name: str, sampler: Sampler, eta: float | None) -> None:
+    if eta is not None and sampler.steps is not ddim:
+        raise UsageError(
+            f"--eta means nothing to {name}",
+            why="it is the share of its noise that DDIM draws anew",
+            cure="use --sampler ddim, or leave --eta out",
+        )
+    if eta is not None and not 0 <= eta <= 1:
+        raise UsageError(
+            f"--eta {eta:g} is out of range",
+            why="it is a share: 0 draws no noise anew, 1 as much as DDPM",
+            cure="use --eta 0.5, say",
         )
 
 

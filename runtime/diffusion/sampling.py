@@ -17,6 +17,9 @@ from vedette.runtime.frame import Array
 
 # From samples [N, …] and the timestep to the prediction, and the one without the condition where it is guided.
 Network = Callable[[Array, float], tuple[Array, Array | None]]
+Hold = Callable[
+    [Array, int], Array
+]  # samples [N, …] after an update, by its index, to those that the run goes on with
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,11 +54,70 @@ class Noise:
         return np.stack([random.standard_normal(shape, np.float32) for random in self._generators])
 
 
+def as_it_is(samples: Array, index: int) -> Array:
+    """A Hold that changes nothing."""
+    return samples
+
+
 def begun(plan: Plan, noise: Array, pictures: Array | None = None) -> Array:
     """Where a run begins: noise alone, or pictures with as much noise as the first level has."""
     if pictures is None:
         return np.float32(plan.noise) * noise
     return np.float32(plan.start.alpha) * pictures + np.float32(plan.start.sigma) * noise
+
+
+class Run:
+    """Samples on their way through updates, one prediction after another.
+
+    Args:
+        samples: float32 [N, …], at the level of the first update.
+        updates: of a sampler.
+        noise: asked once an update that draws.
+        guidance: of the difference between the predictions with and without the condition, where there are two.
+        limits: where denoised pictures are clipped.
+        hold: changes what each update leads to.
+    """
+
+    def __init__(
+        self,
+        samples: Array,
+        updates: Sequence[Update],
+        noise: Noise,
+        *,
+        guidance: float = 1.0,
+        limits: Limits = Limits(),
+        hold: Hold = as_it_is,
+    ) -> None:
+        self.samples, self._noise, self._hold = samples, noise, hold
+        self._updates, self._done, self._clips = updates, 0, limits != Limits()
+        self._weights = [_weights(update, guidance, limits) for update in updates]
+        self._last, self._pictures = samples, list[Array]()  # of the last updates, the newest first
+
+    @property
+    def timestep(self) -> float | None:
+        """That the network is to be told next; None: the samples are pictures."""
+        return self._updates[self._done].timestep if self._done < len(self._updates) else None
+
+    def step(self, prediction: Array, unconditional: Array | None = None) -> Step:
+        """Go on by an update.
+
+        Raises:
+            ModelError: a prediction is not finite.
+        """
+        update, total = self._updates[self._done], len(self._updates)
+        others = _history(update, self._pictures, self._last)
+        if update.noise:
+            others["noise"] = self._noise(self.samples.shape[1:])
+        if unconditional is not None:
+            others["unconditional"] = unconditional
+        following, denoised = guided_step(self.samples, prediction, self._weights[self._done], others)
+        # what is no number in a prediction is none in the picture either, unless clipping hides it
+        for each in (prediction, unconditional) if self._clips else (denoised,):
+            _check(each, self._done + 1, total, update.timestep)
+        self._last, self.samples = self.samples, self._hold(following, self._done)
+        self._pictures = [denoised, *self._pictures[:1]]
+        self._done += 1
+        return Step(self._done, total, denoised)
 
 
 def sample(
@@ -66,17 +128,19 @@ def sample(
     *,
     guidance: float = 1.0,
     limits: Limits = Limits(),
+    hold: Hold = as_it_is,
     progress: Callable[[Step], None] = lambda _: None,
 ) -> Array:
     """Run the network once an update.
 
     Args:
         network: what predicts.
-        samples: float32 [N, …], at the level of the first update.
+        samples: see Run, as what follows.
         updates: of a sampler.
         noise: asked once an update that draws.
-        guidance: of the difference between the predictions with and without the condition, where there are two.
+        guidance: of the difference between the predictions.
         limits: where denoised pictures are clipped.
+        hold: changes what each update leads to.
         progress: called after each.
 
     Returns:
@@ -85,25 +149,10 @@ def sample(
     Raises:
         ModelError: a prediction is not finite.
     """
-    pictures: list[Array] = []  # of the last updates, the newest first
-    last = samples
-    for done, update in enumerate(updates, 1):
-        prediction, unconditional = network(samples, update.timestep)
-        for each in (prediction, unconditional):
-            if each is not None:
-                _check(each, done, len(updates), update.timestep)
-        others = _history(update, pictures, last)
-        if update.noise:
-            others["noise"] = noise(samples.shape[1:])
-        if unconditional is not None:
-            others["unconditional"] = unconditional
-        last, (samples, denoised) = (
-            samples,
-            guided_step(samples, prediction, _weights(update, guidance, limits), others),
-        )
-        pictures = [denoised, *pictures[:1]]
-        progress(Step(done, len(updates), denoised))
-    return samples
+    run = Run(samples, updates, noise, guidance=guidance, limits=limits, hold=hold)
+    while (timestep := run.timestep) is not None:
+        progress(run.step(*network(run.samples, timestep)))
+    return run.samples
 
 
 def _history(update: Update, pictures: Sequence[Array], last: Array) -> dict[str, Array]:
@@ -124,8 +173,8 @@ def _weights(update: Update, guidance: float, limits: Limits) -> Weights:
     )  # fmt: skip
 
 
-def _check(prediction: Array, step: int, steps: int, timestep: float) -> None:
-    if not np.isfinite(prediction).all():
+def _check(values: Array | None, step: int, steps: int, timestep: float) -> None:
+    if values is not None and not np.logical_and.reduce(np.isfinite(values), axis=None):
         raise ModelError(
             f"the network predicts what is no number in step {step} of {steps}",
             why=f"at timestep {timestep:g} its output has NaN or infinite values, as float16 does where it overflows",

@@ -102,6 +102,7 @@ def test_the_recipe_says_all(place: Path) -> None:
         ("vae", "-n", "3", "--init", "white.png"),
         ("vae", "-n", "3", "--init", "black.png", "--to", "white.png"),
         ("ddpm", "-n", "17", "--sampler", "ddpm", "--steps", "4"),
+        ("ddpm", "-n", "2", "--eta", "0.5", "--steps", "4"),
         ("ddpm", "-n", "2", "--init", "white.png", "--strength", "0.5", "--sampler", "dpmpp-sde"),
     ],
 )
@@ -152,6 +153,29 @@ def test_from_one_picture_to_another(place: Path) -> None:
     assert [int(value) for value in corners] == [0, 128, 255]
 
 
+def test_previews_of_every_step_end_with_the_picture(place: Path) -> None:
+    words = ("ddpm", "-n", "18", "--seed", "1", "--steps", "3", "--sampler", "dpmpp-2m")
+    told(place, *words, "-o", "each/", "--preview", "steps/")
+    names = sorted(path.name for path in (place / "steps").iterdir())
+    assert names == [f"{first:05}-{step:04}.png" for first in (0, 16) for step in (1, 2, 3)]
+    last, step = picture(place / "steps" / "00016-0003.png"), SIDE + 2
+    for index in range(2):
+        alone = picture(place / "each" / f"ddpm-{17 + index}.png")
+        np.testing.assert_array_equal(last[:SIDE, index * step : index * step + SIDE], alone)
+    first = picture(place / "each" / "ddpm-18.png")
+    told(place, "ddpm", "--recipe", "each/ddpm-18.png", "-o", "again.png", "--preview", "now.png")
+    np.testing.assert_array_equal(picture(place / "now.png"), first)
+    assert (place / "again.png").read_bytes() == (place / "each" / "ddpm-18.png").read_bytes()
+
+
+def test_eta_is_in_the_recipe(place: Path) -> None:
+    words = ("ddpm", "-n", "2", "--seed", "1", "--steps", "4")
+    told(place, *words, "--eta", "0.25", "-o", "some.png")
+    told(place, *words, "-o", "none.png")
+    assert read(place / "some.png").request.eta == 0.25
+    assert read(place / "none.png").request.eta is None
+
+
 def test_a_long_run_in_a_log_tells_how_far_it_is(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from vedette.commands import _drawing
 
@@ -172,6 +196,18 @@ REFUSALS: dict[str, tuple[int, str, tuple[str, ...]]] = {
     "strength below 0": (2, "--strength -0.5", ("ddpm", "--init", "white.png", "--strength", "-0.5")),
     "strength that is no number": (2, "--strength nan", ("ddpm", "--init", "white.png", "--strength", "nan")),
     "strength of nothing": (2, "no use for --strength", ("ddpm", "--strength", "0.5")),
+    "eta above 1": (2, "--eta 1.5 is out of range", ("ddpm", "--eta", "1.5")),
+    "eta below 0": (2, "--eta -0.1 is out of range", ("ddpm", "--eta", "-0.1")),
+    "eta that is no number": (2, "--eta nan", ("ddpm", "--eta", "nan")),
+    "eta of another sampler": (
+        2,
+        "--eta means nothing to euler",
+        ("ddpm", "--sampler", "euler", "--eta", "0"),
+    ),
+    "eta of one step": (2, "no use for --eta", ("gan", "--eta", "0.5")),
+    "previews of one step": (2, "no use for --preview", ("vae", "--preview", "steps/")),
+    "previews as a jpeg": (2, ".jpg is not .png", ("ddpm", "--preview", "a.jpg")),
+    "previews that are in the way": (6, "cannot write", ("ddpm", "-n", "1", "--preview", "text.png/a.png")),
     "no images": (2, "-n 0", ("gan", "-n", "0")),
     "a negative seed": (2, "--seed -1", ("gan", "--seed", "-1")),
     "no size": (2, "--size big is no size", ("gan", "--size", "big")),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vedette.runtime import manifest as manifests
 from vedette.runtime.errors import ManifestError, ModelError
-from vedette.runtime.manifest import Decoder, Input, Manifest, Output, Parity, Resize
+from vedette.runtime.manifest import Certificate, Decoder, Input, Manifest, Output, Parity, Resize
 
 CARD = Manifest(
     "toy", "detection", (Input("images", (-1, 3, 32, 32), maximum=(4, 3, 32, 32), resize=Resize("stretch")),),
@@ -114,4 +114,31 @@ def test_any_value_replaced_by_junk_is_read_or_refused_never_worse(place: int, j
     key = sorted(holder)[place // len(holders) % len(holder)]
     holder[key] = junk
     with contextlib.suppress(ManifestError):
+        manifests.parse(json.dumps(document))
+
+
+CERTIFICATE = Certificate(
+    judge="tensorrt", engine_ran=True, reference="toy of the zoo", reference_sha256="ab", frames=3, frames_sha256="cd",
+    conf=0.5, unit="boxes", decisions=20, kept=1.0, found=20, invented=0.0, drift_mean=1e-4, drift_max=1e-3, map_loss=0.1,
+)  # fmt: skip
+
+
+def test_a_certificate_survives_writing_and_reading_and_its_absence_is_not_told() -> None:
+    card = replace(CARD, certificate=CERTIFICATE)
+    assert manifests.parse(manifests.dumps(card)) == card
+    assert "certificate" not in json.loads(manifests.dumps(CARD))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kept": 1.5}, {"invented": -0.1}, {"decisions": 0}, {"frames": 0}, {"unit": "things"}, {"kept": "1"},
+        {"map_loss": "none"}, {"engine_ran": 1}, {"signed": True}, {"drift_max": None},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_certificate_is_strict(wrong: dict[str, object]) -> None:
+    document = json.loads(manifests.dumps(replace(CARD, certificate=CERTIFICATE)))
+    document["certificate"].update(wrong)
+    with pytest.raises(ManifestError):
         manifests.parse(json.dumps(document))

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from vedette.runtime import png
+from vedette.runtime.draw import write_picture
 from vedette.runtime.errors import UsageError
 from vedette.runtime.frame import Array
 from vedette.runtime.recipe import KEY, Recipe, dumps
+from vedette.runtime.request import Request
 
 LOG_EVERY_S = 5.0
 GAP, GREY = 2, 128  # pixels between the images of a grid, and their level
@@ -99,6 +101,37 @@ class Target:
         """NAME-SEED.png, by the seed of that image alone."""
         name = f"{recipe.model}-{recipe.request.seed + (recipe.index or 0)}.png"
         png.save(self.path / name, image, KEY, dumps(recipe))
+
+
+class Previews:
+    """Where pictures go as they are seen after each step: one .png, drawn over, or a folder with a file a step.
+
+    Raises:
+        UsageError: a file of another kind, or a model without steps.
+    """
+
+    def __init__(self, where: str, name: str, settled: Request) -> None:
+        self._path = Path(where)
+        self._is_folder = not self._path.suffix or where.endswith("/") or self._path.is_dir()
+        if not self._is_folder and self._path.suffix.lower() != ".png":
+            raise UsageError(
+                f"--preview {where}: {self._path.suffix} is not .png",
+                why="previews are pictures without loss",
+                cure=f"use --preview {self._path.with_suffix('.png')}, or a folder",
+            )
+        if settled.steps is None:
+            raise UsageError(
+                f"{name} has no use for --preview", why="it draws in one step", cure="leave --preview out"
+            )
+
+    def __call__(self, first: int, step: int, images: Array) -> None:
+        """What can be seen of a batch after a step; FIRST-STEP.png, by the place of its first image.
+
+        Raises:
+            DiskError: it cannot be written.
+        """
+        path = self._path / f"{first:05}-{step:04}.png" if self._is_folder else self._path
+        write_picture(path, grid(list(images)))
 
 
 def grid(images: Sequence[Array]) -> Array:

@@ -233,3 +233,22 @@ def test_names_are_read_with_hyphens_and_underscores() -> None:
 def test_a_schedule_that_cannot_be_is_refused(make: Callable[[], Schedule]) -> None:
     with pytest.raises(ValueError, match=r"want|train_steps"):
         make()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ddim_with_all_noise_anew_is_ddpm(kind: Prediction) -> None:
+    """Song et al., DDIM, 2021, section 4.1: over every step of the training, eta 1 is DDPM."""
+    trained = Trained(Schedule(), kind)
+    anew, chain = plan("ddim", trained, 1000, eta=1.0), plan("ddpm", trained, 1000)
+    network, noise = gaussian(kind, Schedule()), Noise(range(2))
+    found = sample(network, begun(anew, noise(PICTURES[1:])), anew.updates, noise)
+    noise = Noise(range(2))
+    expected = sample(network, begun(chain, noise(PICTURES[1:])), chain.updates, noise)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    still = sample(
+        network,
+        begun(anew, Noise(range(2))(PICTURES[1:])),
+        plan("ddim", trained, 1000, eta=0.0).updates,
+        noise,
+    )
+    assert np.abs(still - expected).max() > 0.05
