@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vedette.commands._certificates import certificate_lines
 from vedette.runtime.manifest import Manifest
 
 
@@ -65,6 +66,7 @@ def _inspect_bundle(folder: Path, *, as_json: bool) -> int:
     told = ", ".join(f"{name} {value}" for name, value in bundle.parameters.items() if value != [])
     print(f"  kind {bundle.kind}: {told}; {len(card.labels)} labels")
     _print_words(card)
+    _print_certificate(card)
     for role, part in loaded.parts.items():
         _print_graph(f"{role}: {part.path.name}", part.manifest, sum(map(len, part.files.values())))
         _print_origin(part.manifest, words=False)
@@ -86,6 +88,13 @@ def _print_origin(card: Manifest, *, words: bool = True) -> None:
         print(f"  built    {key} {value}")
     for row in card.parity:
         print(f"  parity   {asdict(row)}")
+    _print_certificate(card)
+
+
+def _print_certificate(card: Manifest) -> None:
+    if card.certificate is not None:
+        for line in certificate_lines(card.certificate):
+            print(f"  {line}")
 
 
 def _print_words(card: Manifest) -> None:
