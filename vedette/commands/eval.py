@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +12,13 @@ from vedette.commands._progress import Progress
 from vedette.commands._tables import evaluation_table
 from vedette.commands.run import parse_size
 from vedette.runtime.errors import UsageError
+from vedette.runtime.evaluation._gallery_maps import WorstMaps, watched, worst_of_folders
 from vedette.runtime.evaluation.asked import LOWEST, Asked, Data, data_for, of_model, of_results
 from vedette.runtime.evaluation.data import Kind
 from vedette.runtime.evaluation.evaluation import Evaluation
 from vedette.runtime.evaluation.mask_folder import MaskFolder
+from vedette.runtime.evaluation.report import prepare, write
+from vedette.runtime.evaluation.running import Step
 from vedette.runtime.find import is_model
 from vedette.runtime.model import Model
 
@@ -35,6 +39,13 @@ def eval(  # noqa: A001  (the verb is named so)
         typer.Option(help="coco, voc07, voc10, ultralytics or darknet; classification for a list of scores."),
     ] = "",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write DIR/index.html: curves, confusion, what the errors are, the worst pictures.",
+            metavar="DIR",
+        ),
+    ] = None,
     iou: Annotated[
         float | None,
         typer.Option(
@@ -83,6 +94,9 @@ def eval(  # noqa: A001  (the verb is named so)
     positive: Annotated[str, typer.Option(help="Of classification: the class that counts as positive.")] = "",
 ) -> int:
     """Measure accuracy: of a model over a data set, or of results against the truth."""
+    worst = WorstMaps(ignore_label)
+    if report is not None:
+        prepare(report)
     if metric == "classification":
         evaluation = _of_samples(_files(items, 1)[0], threshold, positive)
     else:
@@ -98,16 +112,34 @@ def eval(  # noqa: A001  (the verb is named so)
             options = {"conf": conf, "iou": iou, "max_det": max_det}
             opened = Model(first, backend=backend, imgsz=parse_size(imgsz), **options)
             with contextlib.closing(opened) as model:
-                evaluation = _of_model(model, Path(data), asked)
+                evaluation = _of_model(model, Path(data), asked, worst if report else None)
         else:
             evaluation = of_results(Path(first), Path(data), asked)
+            if report is not None and Path(first).is_dir():
+                worst_of_folders(Path(first), Path(data), worst)
     if json:
         import json as format_json
 
         print(format_json.dumps(evaluation.to_dict(), allow_nan=False))
     else:
         evaluation_table(evaluation)
+    if report is not None:
+        written = _write_report(evaluation, report, items, worst)
+        print(f"report: {written}", file=sys.stderr)
     return 0
+
+
+def _write_report(evaluation: Evaluation, folder: Path, items: list[str], worst: WorstMaps) -> Path:
+    names = ("model or results", "data") if len(items) > 1 else ("scores",)
+    title = " on ".join(Path(item).name for item in items)
+    return write(
+        evaluation,
+        folder,
+        title=title,
+        facts=dict(zip(names, items, strict=True)),
+        maps=worst.pairs,
+        ignore=worst.ignore,
+    )
 
 
 def _check(kind: str, conf: float | None, iou: float | None, match_iou: float | None) -> None:
@@ -170,12 +202,15 @@ def _of_samples(path: str, threshold: str, positive: str) -> Evaluation:
     return classification.evaluate(scores, truth, thresholds=thresholds, name=positive or "positive")
 
 
-def _of_model(model: Model, path: Path, asked: Asked) -> Evaluation:
+def _of_model(model: Model, path: Path, asked: Asked, worst: WorstMaps | None) -> Evaluation:
     """With a progress bar."""
     data = data_for(model, path, asked)
     shown: Any = {"data": _Shown(data)}
     with Progress(shown, None, lines=False, quiet=True) as progress:
-        return of_model(model, data, asked, step=progress.step)
+        step: Step = progress.step
+        if worst is not None and isinstance(data, MaskFolder):
+            step = watched(worst, model, data, step)
+        return of_model(model, data, asked, step=step)
 
 
 class _Shown:
