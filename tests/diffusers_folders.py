@@ -30,7 +30,7 @@ SEEN_BY_SDXL = (
 )  # what its U-Net adds to the time: six time ids of 8 numbers, and the pooled text
 SCALED = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "sd1": ("DDIMScheduler", {"set_alpha_to_one": False, "steps_offset": 1, "clip_sample": False}),
+    "sd1": ("PNDMScheduler", {"skip_prk_steps": True, "set_alpha_to_one": False, "steps_offset": 1}),
     "sd2": (
         "DDIMScheduler",
         {"set_alpha_to_one": False, "steps_offset": 1, "clip_sample": False, "prediction_type": "v_prediction"},

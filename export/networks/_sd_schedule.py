@@ -22,9 +22,8 @@ SAMPLERS = {
     "DPMSolverMultistepScheduler": "dpmpp_2m",
     "UniPCMultistepScheduler": "unipc",
     "LCMScheduler": "lcm",
-    "PNDMScheduler": "ddim",  # the nearest: 45 to 58 dB at 20 and 50 steps, DPM-Solver++ 37 to 52
+    "PNDMScheduler": "pndm",
 }
-NEAREST = {"PNDMScheduler": "PLMS, a multistep method of order 4"}
 STOCHASTIC = "sde-dpmsolver++"
 SCHEDULES = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_v2": "cosine"}
 PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v", "sample": "sample"}
@@ -159,8 +158,11 @@ def _scheduled(name: str, config: Mapping[str, Any], given: Mapping[str, Any]) -
         "karras": bool(config.get("use_karras_sigmas", False)),
         "sampler": sampler,
     }
+    runge_kutta = name == "PNDMScheduler" and not config["skip_prk_steps"]
     note = (
-        f"its sampler is {name} ({NEAREST[name]}); the nearest here is {sampler}" if name in NEAREST else ""
+        "its sampler begins with Runge-Kutta's method (skip_prk_steps is false); ours does not"
+        if runge_kutta
+        else ""
     )
     return Scheduled(parameters, note)
 

@@ -10,7 +10,7 @@ Lin et al., Common diffusion noise schedules and sample steps are flawed, 2024, 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -159,6 +159,29 @@ def distilled_from(schedule: Schedule, spacing: Spacing, steps: int, strength: f
     return _visits(told, [*levels, levels[-1]])  # the last step ends with a picture, not at a level
 
 
+def repeated(schedule: Schedule, spacing: Spacing, steps: int) -> Visits:
+    """`backwards`, with the second step made twice: pseudo linear multistep methods."""
+    return repeated_from(schedule, spacing, steps, 0)
+
+
+def repeated_from(schedule: Schedule, spacing: Spacing, steps: int, skipped: int) -> Visits:
+    """`repeated` without its first ones. The new second one leads back up a step, to where the first is made once more.
+
+    So it is in diffusers, though from the second on, where the one that was made twice is left out, a level is passed over.
+    """
+    falling = timesteps(schedule.train_steps, spacing, steps).round()
+    told = [*falling[:2], *falling[1:]][skipped:]
+    bars, by = _bars(schedule), schedule.train_steps // steps
+    last = CLEAN if spacing.clean_end else level_of(bars[0])
+    found = [
+        Visit(float(step), level_of(bars[int(step)]), level_of(bars[int(step) - by]) if step >= by else last)
+        for step in told
+    ]
+    if len(found) > 1:
+        found[1] = replace(found[1], end=level_of(bars[int(told[1]) + by]))
+    return tuple(found)
+
+
 def part_of(visits: Visits, strength: float) -> Visits:
     """The last share of a run, for a picture that is changed so much: none of it at 0, all at 1."""
     count = min(int(len(visits) * strength), len(visits))
@@ -177,11 +200,17 @@ def _visits(told: Sequence[float] | Array, levels: Sequence[Level]) -> Visits:
     return tuple(Visit(float(step), *pair) for step, pair in zip(told, pairwise(levels), strict=True))
 
 
-def _ratios(schedule: Schedule) -> Array:
-    """Sigma of Karras et al. of every step of training: float64 [train_steps]."""
+def _bars(schedule: Schedule) -> Array:
+    """Shares of signal, none of them nothing: float64 [train_steps]."""
     bars = schedule.alpha_bars()
     if schedule.zero_terminal_snr:
         bars[-1] = LEAST_SIGNAL
+    return bars
+
+
+def _ratios(schedule: Schedule) -> Array:
+    """Sigma of Karras et al. of every step of training: float64 [train_steps]."""
+    bars = _bars(schedule)
     ratios: Array = np.sqrt((1 - bars) / bars)
     return ratios
 

@@ -108,6 +108,9 @@ def _visits(sampler: Sampler, schedule: Schedule, spacing: Spacing, steps: int, 
     if strength < 1 and sampler.visits is levels.distilled:
         some = int(levels.DISTILLED_STEPS * strength) > 0
         return levels.distilled_from(schedule, spacing, steps, strength) if some else ()
+    if sampler.visits is levels.repeated:
+        count = min(int(steps * strength), steps)
+        return levels.repeated_from(schedule, spacing, steps, steps - count) if count else ()
     return levels.part_of(sampler.visits(schedule, spacing, steps), strength)
 
 

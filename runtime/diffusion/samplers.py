@@ -60,6 +60,27 @@ def _straight(start: Level, end: Level) -> tuple[float, float]:
     return left, end.alpha - left * start.alpha
 
 
+_ADAMS_BASHFORTH = (1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24)
+
+
+def pndm(visits: Visits, kind: Prediction) -> Iterator[Update]:
+    """DDIM along a blend of the last four predictions, after a first step that is made twice: PLMS.
+
+    Source: Liu et al., Pseudo numerical methods for diffusion models on manifolds, 2022, equations 11 and 12.
+    """
+    for index, visit in enumerate(visits):
+        again = index == 1  # from the sample that the first began with, to where it led
+        start, end = (visit.end, visit.start) if again else (visit.start, visit.end)
+        noise = to_noise(kind, start)
+        towards = end.sigma - end.alpha * start.sigma / start.alpha
+        kept = end.alpha / start.alpha + towards * noise[0]
+        yield Update(
+            visit.timestep, to_denoised(kind, start),
+            sample=0.0 if again else kept, prediction=towards * noise[1], last_sample=kept if again else 0.0,
+            blend=(0.5, 0.5) if again else _ADAMS_BASHFORTH[min(max(index - 1, 0), 3)], keeps=not again,
+        )  # fmt: skip
+
+
 def euler(visits: Visits, kind: Prediction) -> Iterator[Update]:
     """Euler's method. Source: Karras et al., Elucidating the design space of diffusion models, 2022, section 3."""
     for visit in visits:
@@ -177,6 +198,7 @@ class Sampler:
 SAMPLERS: Mapping[str, Sampler] = {
     "ddpm": Sampler(ddpm, levels.chained),
     "ddim": Sampler(ddim, levels.backwards),
+    "pndm": Sampler(pndm, levels.repeated),
     "euler": Sampler(euler, levels.between, between=True),
     "euler_ancestral": Sampler(euler_ancestral, levels.between),
     "heun": Sampler(heun, levels.between, between=True),

@@ -92,6 +92,10 @@ class Run:
         self._updates, self._done, self._clips = updates, 0, limits != Limits()
         self._weights = [_weights(update, guidance, limits) for update in updates]
         self._last, self._pictures = samples, list[Array]()  # of the last updates, the newest first
+        self._guidance, self._predictions = (
+            np.float32(guidance),
+            list[Array](),
+        )  # that were kept, the newest first
 
     @property
     def timestep(self) -> float | None:
@@ -105,6 +109,8 @@ class Run:
             ModelError: a prediction is not finite.
         """
         update, total = self._updates[self._done], len(self._updates)
+        if update.blend:
+            prediction, unconditional = self._blended(update, prediction, unconditional), None
         others = _history(update, self._pictures, self._last)
         if update.noise:
             others["noise"] = self._noise(self.samples.shape[1:])
@@ -118,6 +124,17 @@ class Run:
         self._pictures = [denoised, *self._pictures[:1]]
         self._done += 1
         return Step(self._done, total, denoised)
+
+    def _blended(self, update: Update, prediction: Array, unconditional: Array | None) -> Array:
+        """The guided prediction with those that were kept."""
+        if unconditional is not None:
+            prediction = unconditional + self._guidance * (prediction - unconditional)
+        known = [prediction, *self._predictions]
+        if update.keeps:
+            self._predictions = [prediction.copy(), *self._predictions[:2]]
+        weighed = (np.float32(weight) * each for weight, each in zip(update.blend, known, strict=False))
+        blended: Array = sum(weighed, start=np.float32(0))
+        return blended
 
 
 def sample(

@@ -5,7 +5,7 @@ Next: samplers.py, which makes them; sampling.py, which keeps the arrays.
 
 From the sample x and the prediction p, guided already:  denoised d = x * to_denoised[0] + p * to_denoised[1], clipped where
 asked; and the next sample = x * sample + p * prediction + d * denoised[0] + the d of 1 and of 2 updates before * denoised[1] and
-[2] + the x of the update before * last_sample + fresh noise * noise.
+[2] + the x of the update before * last_sample + fresh noise * noise. Multistep methods blend p of several predictions first.
 """
 
 from dataclasses import dataclass
@@ -28,6 +28,10 @@ class Update:
     denoised: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of now, and of 1 and 2 updates before
     last_sample: float = 0.0  # that the update before began with; not beside the denoised of 2 before
     noise: float = 0.0
+    blend: tuple[
+        float, ...
+    ] = ()  # what p is made of, where not of the newest alone: that, and those kept, the newest first
+    keeps: bool = True  # the newest for later blends
 
 
 def to_denoised(kind: Prediction, level: Level) -> Pair:

@@ -191,7 +191,7 @@ def test_a_long_run_in_a_log_tells_how_far_it_is(place: Path, monkeypatch: pytes
 REFUSALS: dict[str, tuple[int, str, tuple[str, ...]]] = {
     "steps 0": (2, "--steps 0 is out of range", ("ddpm", "--steps", "0")),
     "more steps than there are": (2, "--steps 1001", ("ddpm", "--steps", "1001")),
-    "an unknown sampler": (2, "no sampler 'pndm'", ("ddpm", "--sampler", "pndm")),
+    "an unknown sampler": (2, "no sampler 'plms'", ("ddpm", "--sampler", "plms")),
     "strength above 1": (2, "--strength 1.5", ("ddpm", "--init", "white.png", "--strength", "1.5")),
     "strength below 0": (2, "--strength -0.5", ("ddpm", "--init", "white.png", "--strength", "-0.5")),
     "strength that is no number": (2, "--strength nan", ("ddpm", "--init", "white.png", "--strength", "nan")),

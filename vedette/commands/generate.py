@@ -34,7 +34,7 @@ def generate(
     sampler: Annotated[
         str | None,
         typer.Option(
-            help="ddpm, ddim, euler, euler-ancestral, heun, dpmpp-2m, dpmpp-sde, unipc or lcm. [default: the model's]"
+            help="ddpm, ddim, pndm, euler, euler-ancestral, heun, dpmpp-2m, dpmpp-sde, unipc or lcm. [default: the model's]"
         ),
     ] = None,
     guidance: Annotated[

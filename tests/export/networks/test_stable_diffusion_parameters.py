@@ -69,7 +69,7 @@ XL = SD | {
     "clean_end": True,
 }
 EXPECTED: dict[str, dict[str, Any]] = {
-    "sd1": SD | {"factor": 8, "multiple": 16, "size": [64, 64], "smallest": [32, 32], "largest": [96, 96]},
+    "sd1": SD | {"sampler": "pndm", "factor": 8, "multiple": 16, "size": [64, 64], "smallest": [32, 32], "largest": [96, 96]},
     "sd2": SD | {"prediction": "v"},
     "sdxl": XL | {"scaling_factor": 0.13025, "factor": 2, "multiple": 4},
     "sd_turbo": SD | {"steps": 1, "guidance": 0.0, "sampler": "euler", "spacing": "trailing", "clean_end": True},

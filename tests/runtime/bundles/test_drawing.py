@@ -78,6 +78,8 @@ def test_every_sampler_draws_what_the_network_knows(prediction: str, tmp_path: P
     folder = generators.ddpm(tmp_path / "ddpm", prediction=prediction)
     with opened(folder) as generator:
         for name in names():
+            if name == "pndm" and prediction != "epsilon":
+                continue  # it extrapolates predictions, and only the noise is the same at every level
             settled = generator.settled(Request(1, 2, sampler=name, steps=10))
             for image in generator.draw(settled):
                 # Karras' levels lie between those that this network has
@@ -132,7 +134,7 @@ BROKEN: Mapping[str, tuple[Request, Images, str]] = {
     "ddpm from nothing": (Request(0, strength=0.5), Images(), "no use for --strength"),
     "ddpm to": (Request(0), Images(WHITE, WHITE), "no use for --to"),
     "ddpm without steps": (Request(0, steps=0), Images(), "--steps 0"),
-    "ddpm by nobody's sampler": (Request(0, sampler="pndm"), Images(), "no sampler 'pndm'"),
+    "ddpm by nobody's sampler": (Request(0, sampler="plms"), Images(), "no sampler 'plms'"),
     "ddpm beyond": (Request(0, strength=1.5), Images(WHITE), "--strength 1.5"),
 }
 
@@ -179,7 +181,7 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     "parameters",
     [
         {"channels": 2}, {"size": [0, 4]}, {"black": 1.0}, {"train_steps": 0}, {"beta_end": 2.0}, {"prediction": "x"},
-        {"schedule": "square"}, {"sampler": "pndm"}, {"steps": 0}, {"zero_terminal_snr": True}, {"colour": 1},
+        {"schedule": "square"}, {"sampler": "plms"}, {"steps": 0}, {"zero_terminal_snr": True}, {"colour": 1},
     ],
 )  # fmt: skip
 def test_parameters_that_cannot_be_are_refused(parameters: dict[str, Any], tmp_path: Path) -> None:

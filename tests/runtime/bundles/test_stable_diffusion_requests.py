@@ -93,7 +93,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "rescale beyond": ({"rescale": 1.5}, {}, "--rescale 1.5"),
     "guidance below": ({"guidance": -1.0}, {}, "--guidance -1"),
     "guidance that is no number": ({"guidance": float("nan")}, {}, "--guidance nan"),
-    "sampler": ({"sampler": "pndm"}, {}, "no sampler 'pndm'"),
+    "sampler": ({"sampler": "plms"}, {}, "no sampler 'plms'"),
     "noise of another size": ({}, {"noise": np.zeros((1, 4, 8, 8), np.float32)}, "it is [1, 4, 16, 16]"),
     "noise for fewer": ({"count": 2}, {"noise": np.zeros((1, 4, 16, 16), np.float32)}, "it is [2, 4, 16, 16]"),
     "noise that is none": ({}, {"noise": np.full((1, 4, 16, 16), np.nan, np.float32)}, "all finite"),
@@ -152,7 +152,7 @@ def test_a_missing_component_is_told(
     "parameters",
     [
         {"factor": 0}, {"multiple": 3}, {"size": [33, 32]}, {"smallest": [64, 64]}, {"latent_channels": 0},
-        {"scaling_factor": 0.0}, {"texts": []}, {"sampler": "pndm"}, {"guidance": -1.0}, {"guidance_rescale": 2.0},
+        {"scaling_factor": 0.0}, {"texts": []}, {"sampler": "plms"}, {"guidance": -1.0}, {"guidance_rescale": 2.0},
         {"time_ids": True}, {"steps": 0}, {"colour": 1},
     ],
 )  # fmt: skip

@@ -60,15 +60,18 @@ def gaussian(kind: Prediction, schedule: Schedule) -> Network:
     return network
 
 
+# pndm extrapolates predictions, and only the noise is the same at every level
+KNOWN = [(name, kind) for name in names() for kind in KINDS if name != "pndm" or kind == "epsilon"]
+
+
 @pytest.mark.parametrize("steps", [1, 4, 20, 50])
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize(("name", "kind"), KNOWN)
 def test_every_sampler_ends_with_the_picture_that_the_network_knows(
     name: str, kind: Prediction, steps: int
 ) -> None:
     schedule, noise = Schedule(), Noise(range(3))
     picture = np.linspace(-0.9, 0.9, 16, dtype=np.float32).reshape(1, 4, 4)
-    for strength in (1.0, 0.5):
+    for strength in (1.0,) if name == "pndm" else (1.0, 0.5):  # see levels.repeated_from
         if name == "lcm" and strength < 1:
             steps = min(steps, 25)
         run = plan(name, Trained(schedule, kind), steps, strength=strength)
