@@ -134,7 +134,7 @@ def build(
     made = {**card.build, **built.build, "onnx_sha256": manifests.sha256(data[model.name])}
     card = replace(card, files={out.name: manifests.sha256(built.plan)}, build=made, certificate=None)
     if judge:
-        card = replace(card, certificate=judge(card, built.plan))
+        card = replace(card, certificate=judge(card, bytes(built.plan)))
     write_bytes(out, built.plan)
     manifests.save(card, out)
     return card, built

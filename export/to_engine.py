@@ -23,7 +23,7 @@ from vedette.runtime.manifest import Manifest
 class Built:
     """An engine and how it was made."""
 
-    plan: bytes
+    plan: bytes | memoryview  # of the builder's own memory: a large one is not held twice
     build: dict[str, str]
     seconds: float = 0.0  # that the builder took
 
@@ -68,7 +68,7 @@ def engine_from_onnx(
     if plan is None:
         raise _refused(card, name, messages.errors)
     facts = {"lane": name, "version": trt.__version__, "target": target or "any"}
-    return Built(bytes(plan), facts | {"layers": str(network.num_layers)} | _built_on(), seconds)
+    return Built(memoryview(plan), facts | {"layers": str(network.num_layers)} | _built_on(), seconds)
 
 
 def _parse_with(parser: Any, model: bytes, weights: Mapping[str, bytes]) -> bool:

@@ -122,7 +122,7 @@ def write_picture(path: Path, image: Array) -> None:
     write_bytes(path, data.tobytes())
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Write a file under a temporary name, then rename it, so that no reader sees half of it.
 
     Raises:

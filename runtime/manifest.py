@@ -226,7 +226,7 @@ def save(manifest: Manifest, model: Path) -> None:
     write_bytes(path_beside(model), dumps(manifest).encode())
 
 
-def sha256(data: bytes) -> str:
+def sha256(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
 
 

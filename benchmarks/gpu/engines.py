@@ -75,7 +75,7 @@ def in_this_process(part: Part, model: Path, lane: str) -> None:
     card = replace(card, files={out.name: manifests.sha256(built.plan)}, build={**card.build, **built.build})
     manifests.save(card, out)
     start = time.perf_counter()
-    engine = open_engine(card, {out.name: built.plan})
+    engine = open_engine(card, {out.name: bytes(built.plan)})
     part.row("engines", name, opened_s=round(time.perf_counter() - start, 2))
     feeds = drawn(card.inputs)
     outputs = engine(feeds)
