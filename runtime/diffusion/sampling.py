@@ -92,10 +92,8 @@ class Run:
         self._updates, self._done, self._clips = updates, 0, limits != Limits()
         self._weights = [_weights(update, guidance, limits) for update in updates]
         self._last, self._pictures = samples, list[Array]()  # of the last updates, the newest first
-        self._guidance, self._predictions = (
-            np.float32(guidance),
-            list[Array](),
-        )  # that were kept, the newest first
+        self._guidance = np.float32(guidance)
+        self._predictions: list[Array] = []  # that blends are made of, the newest first
 
     @property
     def timestep(self) -> float | None:
@@ -132,8 +130,9 @@ class Run:
         known = [prediction, *self._predictions]
         if update.keeps:
             self._predictions = [prediction.copy(), *self._predictions[:2]]
-        weighed = (np.float32(weight) * each for weight, each in zip(update.blend, known, strict=False))
-        blended: Array = sum(weighed, start=np.float32(0))
+        blended = np.zeros_like(prediction)
+        for weight, each in zip(update.blend, known, strict=False):
+            blended += np.float32(weight) * each
         return blended
 
 
