@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from _machine import machine, pin
 
-from vedette.runtime.bundles._generator import Graph
+from vedette.runtime.bundles._graphs import Graph
 from vedette.runtime.bundles._sd_conditions import Denoiser, Guidance
 from vedette.runtime.diffusion.plans import Trained, plan
 from vedette.runtime.diffusion.sampling import Noise, begun, sample
@@ -59,6 +59,7 @@ class Timed:
 
     def __init__(self, engine: Any) -> None:
         self._engine, self.calls = engine, list[tuple[float, float]]()
+        self.on_device = None
 
     def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         began = time.perf_counter()

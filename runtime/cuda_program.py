@@ -5,7 +5,7 @@ A graph reads every value that changes from frame to frame from device memory, w
 Everything here belongs to the device thread.  Next: cuda_readers/, kernels/arena.py, cuda_runner.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -42,13 +42,34 @@ class Key(NamedTuple):
         return self.pictures[0][0].input_size
 
 
+class Replay:
+    """The same work again and again: begun one by one the first time, which warms up, then captured as a graph and replayed."""
+
+    def __init__(self, engine: OnDevice) -> None:
+        self._engine = engine
+        self._graph: Graph | None = None
+        self.warm = False
+
+    def launch(self, record: Callable[[], None]) -> None:
+        """Begin what `record` begins."""
+        if self.warm and self._graph is None and self._engine.capturable:
+            self._graph = self._engine.device.graph(record)
+        (self._graph.launch if self._graph else record)()
+        self.warm = True
+
+    def release(self) -> None:
+        """Free the graph; it is not in flight."""
+        if self._graph:
+            self._graph.free()
+        self._graph = None
+
+
 class Program:
     """One batch shape."""
 
     def __init__(self, recipe: Recipe, engine: OnDevice, key: Key) -> None:
         self.key, self._recipe, self._device, self._engine = key, recipe, engine.device, engine
-        self._graph: Graph | None = None
-        self._warm = False
+        self._replay = Replay(engine)
         with ExitStack() as owned:
             self._session = self._opened(owned)
             placements = [placement for placement, _ in key.pictures]
@@ -77,7 +98,7 @@ class Program:
             layout = layout_of(self._recipe.input, placement)
             for number, values in enumerate(frame.planes):
                 np.copyto(self._up.host[f"{index}.plane{number}"], values)
-            if not self._warm:
+            if not self._replay.warm:
                 tables = launches.picture_tables(frame.size, layout, exact_cv2=True)
                 for name, table in tables.items():
                     self._up.host[f"{index}.{name}"][:] = table
@@ -87,14 +108,8 @@ class Program:
         images["conf"], images["left_top_gains"] = conf, (0, 0, 1, 1)  # the runtime maps boxes back, exactly
 
     def launch(self) -> None:
-        """Begin. The first time all is launched one by one, which warms up; the second time it is captured."""
-        if self._warm and self._graph is None and self._engine.capturable:
-            self._graph = self._device.graph(self._record)
-        if self._graph:
-            self._graph.launch()
-        else:
-            self._record()
-        self._warm = True
+        """Begin."""
+        self._replay.launch(self._record)
         self._device.mark(self._done)
 
     def fetch(self) -> Any:
@@ -108,8 +123,7 @@ class Program:
 
     def release(self) -> None:
         """Free the graph, the session and the memory; nothing of it may be in flight."""
-        if self._graph:
-            self._graph.free()
+        self._replay.release()
         del self._done
         self._owned.close()
 

@@ -11,7 +11,9 @@ from typing import Any
 from vedette.runtime import bundle as bundles
 from vedette.runtime import manifest as manifests
 from vedette.runtime.bundle import KINDS, NAME, is_bundle
-from vedette.runtime.bundles._generator import Seen, graphs_of
+from vedette.runtime.bundles._generator import Progress as Watched
+from vedette.runtime.bundles._generator import Seen
+from vedette.runtime.bundles._graphs import Graphs, graphs_of
 from vedette.runtime.errors import ModelError, UsageError
 from vedette.runtime.find import find_model
 from vedette.runtime.frame import Array
@@ -47,6 +49,7 @@ class Generator:
     def __init__(self, model: str, *, backend: str = "auto", low_memory: bool = False) -> None:
         path = find_model(model)
         self._kind = _kind_of(path)
+        self._graphs = Graphs()
         loaded, self._engines = open_drawing(path, backend=backend, low_memory=low_memory)
         try:
             self._bundle, self.sha256 = loaded.bundle, manifests.sha256(manifests.read(path / NAME))
@@ -139,7 +142,8 @@ class Generator:
                     values = seen() if callable(seen) else seen
                     preview((starts[turn] if only is None else only), done, pixels.to_bytes(values[chosen]))
 
-            drawn = self._kind.generate(self._graphs, self._parameters, settled, images, places, told)
+            watched = Watched(told, looks=preview is not None)
+            drawn = self._kind.generate(self._graphs, self._parameters, settled, images, places, watched)
             yield from pixels.to_bytes(drawn)[chosen]
 
     def check(self, recipe: Recipe) -> Request:
@@ -165,6 +169,7 @@ class Generator:
 
     def close(self) -> None:
         """Free the engines."""
+        self._graphs.close()
         self._engines.close()
 
 

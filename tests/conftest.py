@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
+import diffusers_folders as folders
 import pytest
 from clips import write_video
 from diffusers_pairs import SAME_NETWORK, Both, both_of
@@ -16,6 +17,13 @@ from diffusers_pairs import SAME_NETWORK, Both, both_of
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """30 numbered pictures (clips.py) at 25 a second in an H.264 .mp4, a key frame every 10. Read only."""
     return write_video(tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
+@pytest.fixture(scope="session")
+def pipelines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder of diffusers of each kind, by its name. Read only."""
+    root = tmp_path_factory.mktemp("pipelines")
+    return {kind: folders.saved(root / kind, kind) for kind in folders.KINDS}
 
 
 @pytest.fixture(scope="session")

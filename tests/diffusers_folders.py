@@ -21,6 +21,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 KINDS = ("sd1", "sd2", "sdxl", "sd_turbo", "sdxl_turbo", "lcm", "inpainting")
 START, END = "<|startoftext|>", "<|endoftext|>"
 MERGES = ("t h", "th e</w>", "s e", "se v", "e n</w>", "sev en</w>", "t w", "tw o</w>", "i n", "c k</w>")
@@ -47,6 +49,15 @@ PIPELINES = {
     "lcm": "LatentConsistencyModelPipeline",
     "inpainting": "StableDiffusionInpaintPipeline",
 }
+
+
+LIBRARIES = "torch", "onnx", "onnxruntime", "safetensors", "cv2", "diffusers", "transformers", "tokenizers"
+
+
+def need_libraries() -> None:
+    """Skip a file of tests where a library is missing that exports pipelines."""
+    for name in LIBRARIES:
+        pytest.importorskip(name)
 
 
 def diffusers() -> Any:

@@ -1,6 +1,6 @@
-"""What all generators have in common: parts as callables, values of pixels, and what is refused.
+"""What all generators have in common: values of pixels, progress, and what is refused.
 
-In: bundle.Loaded and an Engine a role.  Out: Graphs; pictures between a network's values and bytes.
+In: what bundle.json says.  Out: pictures between a network's values and bytes.  Next: _graphs.py, their parts as callables.
 Used by vae.py, gan.py, ddpm.py, stable_diffusion.py, which runtime/generation.py drives.
 
 Each of those has, in place of a Runner, which only pictures go through: `PARTS`, a Wanted, or what makes one of Parameters;
@@ -10,24 +10,17 @@ for some places of the whole, `progress` being called as it goes. One that reads
 `notes(files, parameters, request) -> list[str]`, what to tell the user before it draws.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from vedette.runtime.bundle import CURE, Loaded
-from vedette.runtime.engine import Engine
-from vedette.runtime.errors import ManifestError, ModelError, UsageError
+from vedette.runtime.errors import UsageError
 from vedette.runtime.frame import Array
-from vedette.runtime.intake import check_shapes
-from vedette.runtime.manifest import LARGEST, STRICT, Manifest
+from vedette.runtime.manifest import LARGEST, STRICT
 from vedette.runtime.preprocess import Size
 from vedette.runtime.request import Request
 
-Axes = Mapping[str, int]  # name of an input or role of an output -> how many axes it has
-Wanted = Mapping[str, tuple[Axes, Axes]]  # inputs and outputs of each part, by role
-Open = Callable[[str], Engine]  # of a part, by role
 PROMPTED = "prompt", "negative", "guidance", "rescale"
 LATENT = "mask", "noise"  # what only Stable Diffusion has a use for
 
@@ -36,11 +29,15 @@ LATENT = "mask", "noise"  # what only Stable Diffusion has a use for
 Seen = Array | Callable[[], Array] | None
 
 
-class Progress(Protocol):
-    """Called as it goes."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Called as it goes: so many steps are done, of so many, and what can be seen by then."""
+
+    told: Callable[[int, int, Seen], None]
+    looks: bool = True  # whether anybody looks at what can be seen
 
     def __call__(self, done: int, total: int, denoised: Seen = None, /) -> None:
-        """So many steps are done, of so many."""
+        self.told(done, total, denoised)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,119 +102,6 @@ class Drawn:
 
     def pixels(self) -> Pixels:
         return Pixels.of(self.channels, self.size, self.black, self.white)
-
-
-class Graph:
-    """One part: arrays by name in, float32 arrays by role out, which hold until the next call.
-
-    Args:
-        role: of it.
-        manifest: of it.
-        engine: gives the engine, which may be opened for that.
-        rows: of a batch that go through it together at most; None: as many as it takes.
-    """
-
-    def __init__(self, role: str, manifest: Manifest, engine: Open, *, rows: int | None = None) -> None:
-        self.role, self.manifest, self._engine = role, manifest, engine
-        self.max_batch = min(spec.bounds()[2][0] for spec in manifest.inputs)
-        self._rows = rows or self.max_batch
-        self._types = {spec.name: spec.dtype for spec in manifest.inputs}
-        self._right: tuple[int, dict[str, tuple[int, ...]]] | None = (
-            None  # a batch, and shapes of its outputs
-        )
-
-    def __call__(self, **feeds: Array) -> dict[str, Array]:
-        """Run it, more than once for a batch that is too large.
-
-        Raises:
-            ModelError: it refuses these inputs, or its outputs are not what its manifest says.
-        """
-        batch = len(next(iter(feeds.values())))
-        if batch <= self._rows:
-            return self._run(feeds, batch)
-        starts = range(0, batch, self._rows)
-        runs = [
-            self._own({name: array[at : at + self._rows] for name, array in feeds.items()}) for at in starts
-        ]
-        return {role: np.concatenate([run[role] for run in runs]) for role in runs[0]}
-
-    def _own(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Copies, which hold for ever."""
-        return {role: values.copy() for role, values in self(**feeds).items()}
-
-    def _run(self, feeds: Mapping[str, Array], batch: int) -> dict[str, Array]:
-        typed = {name: np.ascontiguousarray(array, self._types[name]) for name, array in feeds.items()}
-        outputs = self._engine(self.role)(typed)
-        shapes = {name: array.shape for name, array in outputs.items()}
-        if (batch, shapes) != self._right:  # they are as a rule those of the call before
-            check_shapes(self.manifest, shapes, batch)
-            self._right = batch, shapes
-        return {spec.role: np.asarray(outputs[spec.name], np.float32) for spec in self.manifest.outputs}
-
-    def finite(self, **feeds: Array) -> dict[str, Array]:
-        """The same as arrays of our own, of numbers alone."""
-        found = self._own(feeds)
-        for role, values in found.items():
-            if not np.isfinite(values).all():
-                raise ModelError(
-                    f"the {self.role} of {self.manifest.name} gives {role} that are no numbers",
-                    why="its output has NaN or infinite values, as float16 does where it overflows",
-                    cure="export it with --precision fp32",
-                )
-        return found
-
-
-class Graphs(dict[str, Graph]):
-    """The parts by role, and the other files of their bundle."""
-
-    files: Mapping[str, bytes]
-
-    @property
-    def most(self) -> int:
-        """Images that every part takes together; the parts that read a prompt see no image."""
-        return min(
-            graph.max_batch
-            for graph in self.values()
-            if any(len(spec.shape) != 2 or spec.dtype != "int64" for spec in graph.manifest.inputs)
-        )
-
-
-def graphs_of(loaded: Loaded, engine: Open, wanted: Wanted, *, rows: int | None = None) -> Graphs:
-    """The parts, which have inputs and outputs of so many axes.
-
-    Args:
-        loaded: a bundle.
-        engine: opens one of its parts.
-        wanted: what they are to be.
-        rows: see Graph.
-
-    Raises:
-        ManifestError: they have not.
-    """
-    if loaded.parts.keys() != wanted.keys():
-        told = ", ".join(loaded.parts)
-        raise _misfit(f"it has the parts {told}, not {', '.join(wanted)}")
-    for role, (inputs, outputs) in wanted.items():
-        card = loaded.parts[role].manifest
-        takes = {spec.name: len(spec.shape) for spec in card.inputs}
-        gives = {spec.role: len(spec.shape) for spec in card.outputs}
-        if takes != inputs or gives != outputs:
-            raise _misfit(
-                f"{role} goes from {_told(takes)} to {_told(gives)}, not from {_told(inputs)} to {_told(outputs)}"
-            )
-    graphs = Graphs(
-        {role: Graph(role, part.manifest, engine, rows=rows) for role, part in loaded.parts.items()}
-    )
-    graphs.files = loaded.files
-    return graphs
-
-
-def _told(axes: Axes) -> str:
-    return ", ".join(f"{name} of {count} axes" for name, count in axes.items()) or "nothing"
-
-
-def _misfit(why: str) -> ManifestError:
-    return ManifestError("the parts of the bundle do not fit together", why=why, cure=CURE)
 
 
 def seeds_of(request: Request, places: Sequence[int]) -> list[int]:

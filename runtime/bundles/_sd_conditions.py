@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vedette.runtime.bundles._generator import Graph, Graphs
+from vedette.runtime.bundles._generator import Progress
+from vedette.runtime.bundles._graphs import Graph, Graphs
 from vedette.runtime.bundles._sd_parameters import Parameters
 from vedette.runtime.diffusion.guidance import embedded, rescaled
+from vedette.runtime.diffusion.sampling import OnDevice
 from vedette.runtime.diffusion.tokens import tokens
 from vedette.runtime.frame import Array
 from vedette.runtime.preprocess import Size
@@ -94,7 +96,7 @@ class Denoiser:
         guidance: Guidance,
         beside: Array | None = None,
     ) -> None:
-        self._graph, self._guidance = graph, guidance
+        self._graph, self._guidance, self._plain = graph, guidance, beside is None and not guidance.rescale
         count, channels = shape[:2]
         more = 0 if beside is None else beside.shape[1]
         halves = np.empty((len(told), count, channels + more, *shape[2:]), np.float32)
@@ -119,3 +121,9 @@ class Denoiser:
         if not self._guidance.rescale:
             return prediction, unconditional
         return rescaled(prediction, unconditional, self._guidance.scale, self._guidance.rescale), None
+
+    def on_device(self, progress: Progress) -> OnDevice | None:
+        """The sampling loop with it on a GPU, where nothing of it needs the host."""
+        count = len(self._samples)
+        shape = self._samples.shape[1:]
+        return self._graph.sampling(shape, progress, told=self._feeds, halves=count) if self._plain else None

@@ -5,7 +5,8 @@ In: `parameters` of bundle.json.  Out: Parameters, checked; the Wanted of its pa
 
 from dataclasses import dataclass
 
-from vedette.runtime.bundles._generator import Axes, Pixels, Wanted
+from vedette.runtime.bundles._generator import Pixels
+from vedette.runtime.bundles._graphs import Axes, Wanted
 from vedette.runtime.diffusion.levels import Rule, Spacing
 from vedette.runtime.diffusion.plans import KARRAS, Trained, plan
 from vedette.runtime.diffusion.schedules import Name, Schedule

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vedette.runtime.bundles._generator import Graph
+from vedette.runtime.bundles._graphs import Graph
 from vedette.runtime.bundles._sd_parameters import Parameters
 from vedette.runtime.diffusion.plans import Plan
 from vedette.runtime.diffusion.sampling import Hold, Noise

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vedette.runtime.bundles._generator import Graphs
+from vedette.runtime.bundles._graphs import Graphs
 from vedette.runtime.bundles._sd_conditions import Denoiser, Guidance, Told, conditions, is_guided
 from vedette.runtime.bundles._sd_parameters import Parameters
 from vedette.runtime.bundles._sd_pictures import decoded, encoded, values_of

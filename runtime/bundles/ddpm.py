@@ -9,16 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vedette.runtime.bundles._generator import (
-    LATENT,
-    PROMPTED,
-    Graph,
-    Pixels,
-    Progress,
-    Wanted,
-    only_size,
-    seeds_of,
-)
+from vedette.runtime.bundles._generator import LATENT, PROMPTED, Pixels, Progress, only_size, seeds_of
+from vedette.runtime.bundles._graphs import Graph, Wanted
 from vedette.runtime.diffusion.levels import Rule, Spacing
 from vedette.runtime.diffusion.plans import Plan, Trained, canonical, plan
 from vedette.runtime.diffusion.sampling import Limits, Noise, begun, sample
@@ -130,4 +122,5 @@ def generate(
         noise,
         limits=limits,
         progress=lambda step: progress(step.done, step.total, step.denoised),
+        on_device=graphs["denoiser"].sampling(samples.shape, progress),
     )

@@ -6,16 +6,8 @@ Source: Goodfellow et al., Generative adversarial nets, 2014; Radford et al., DC
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vedette.runtime.bundles._generator import (
-    LATENT,
-    PROMPTED,
-    Drawn,
-    Graph,
-    Progress,
-    Wanted,
-    only_size,
-    seeds_of,
-)
+from vedette.runtime.bundles._generator import LATENT, PROMPTED, Drawn, Progress, only_size, seeds_of
+from vedette.runtime.bundles._graphs import Graph, Wanted
 from vedette.runtime.diffusion.sampling import Noise
 from vedette.runtime.frame import Array
 from vedette.runtime.request import COUNT, Images, Request, refuse

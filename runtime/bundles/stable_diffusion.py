@@ -21,7 +21,8 @@ from textwrap import shorten
 
 import numpy as np
 
-from vedette.runtime.bundles._generator import Graphs, Progress, seeds_of
+from vedette.runtime.bundles._generator import Progress, seeds_of
+from vedette.runtime.bundles._graphs import Graphs
 from vedette.runtime.bundles._sd_conditions import Denoiser, Guidance, conditions, is_guided
 from vedette.runtime.bundles._sd_parameters import Parameters as Parameters
 from vedette.runtime.bundles._sd_parameters import parts
@@ -96,6 +97,7 @@ def generate(
         guidance=scale if is_guided(parameters, scale) else 1.0,
         hold=start.hold,
         progress=lambda step: progress(step.done, step.total, partial(picture, step.denoised)),
+        on_device=network.on_device(progress),
     )
     return picture(latents)
 

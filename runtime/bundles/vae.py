@@ -11,17 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vedette.runtime.bundles._generator import (
-    LATENT,
-    PROMPTED,
-    Drawn,
-    Graph,
-    Pixels,
-    Progress,
-    Wanted,
-    only_size,
-    seeds_of,
-)
+from vedette.runtime.bundles._generator import LATENT, PROMPTED, Drawn, Pixels, Progress, only_size, seeds_of
+from vedette.runtime.bundles._graphs import Graph, Wanted
 from vedette.runtime.diffusion.sampling import Noise
 from vedette.runtime.errors import UsageError
 from vedette.runtime.frame import Array

@@ -4,7 +4,9 @@ In: a network as a callable, Updates, and where the samples begin.  Out: picture
 Next: kernels/guided_step.py, which does all of a step but the network in one pass.
 """
 
+import logging
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +17,16 @@ from vedette.runtime.diffusion.updates import Update
 from vedette.runtime.errors import ModelError
 from vedette.runtime.frame import Array
 
+_LOGGER = logging.getLogger(__name__)
+
 # From samples [N, …] and the timestep to the prediction, and the one without the condition where it is guided.
 Network = Callable[[Array, float], tuple[Array, Array | None]]
 Hold = Callable[
     [Array, int], Array
 ]  # samples [N, …] after an update, by its index, to those that the run goes on with
+
+# The same loop on a GPU, from where the samples begin to where they end: see device_sampling.py.
+OnDevice = Callable[[Array, Sequence[Update], Sequence[Weights], "Noise"], Array]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,6 +153,7 @@ def sample(
     limits: Limits = Limits(),
     hold: Hold = as_it_is,
     progress: Callable[[Step], None] = lambda _: None,
+    on_device: OnDevice | None = None,
 ) -> Array:
     """Run the network once an update.
 
@@ -158,6 +166,7 @@ def sample(
         limits: where denoised pictures are clipped.
         hold: changes what each update leads to.
         progress: called after each.
+        on_device: in place of the network and progress, for runs that need nothing else of the host.
 
     Returns:
         float32 [N, …].
@@ -165,10 +174,26 @@ def sample(
     Raises:
         ModelError: a prediction is not finite.
     """
+    stays = on_device is not None and hold is as_it_is and _stays_on_device(updates)
+    if on_device and stays:
+        weights = [_weights(update, guidance, limits) for update in updates]
+        found = on_device(samples, updates, weights, deepcopy(noise))
+        # a prediction that is no number leaves none in any sample after it; the loop below tells in which step it was
+        if np.isfinite(found).all():
+            return found
     run = Run(samples, updates, noise, guidance=guidance, limits=limits, hold=hold)
     while (timestep := run.timestep) is not None:
         progress(run.step(*network(run.samples, timestep)))
+    if stays:
+        _LOGGER.warning("the sampling loop on the GPU gave what is no number, that on the host did not")
     return run.samples
+
+
+def _stays_on_device(updates: Sequence[Update]) -> bool:
+    """Whether there are some, and guided_step does all of each, `earlier` being of one kind."""
+    last = any(update.last_sample for update in updates)
+    earlier = any(update.denoised[2] for update in updates)
+    return bool(updates) and not (last and earlier) and not any(update.blend for update in updates)
 
 
 def _history(update: Update, pictures: Sequence[Array], last: Array) -> dict[str, Array]:

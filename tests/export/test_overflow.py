@@ -9,22 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import diffusers_folders as folders
 import numpy as np
 import pytest
 
-for needed in (
-    "torch",
-    "onnx",
-    "onnxruntime",
-    "safetensors",
-    "cv2",
-    "diffusers",
-    "transformers",
-    "tokenizers",
-):
-    pytest.importorskip(needed)
+folders.need_libraries()
 
-import diffusers_folders as folders  # noqa: E402
 import onnx  # noqa: E402
 import torch  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402

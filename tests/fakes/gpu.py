@@ -43,7 +43,7 @@ class Counts:
 
 @dataclass(eq=False)
 class Memory:
-    """An allocation, filled with 0xCD. After `free` its bytes stay, so that nobody else gets the address."""
+    """An allocation. After `free` its bytes stay, so that nobody else gets the address."""
 
     kind: str  # device, pinned
     address: int
@@ -74,6 +74,7 @@ class FakeGpu:
     integrated: bool = False  # CPU and GPU share memory
     count: int = 1
     refuses_fatbin: bool = False
+    fill: int = 0xCD  # each byte of new memory; of 0xFF every float is no number
     fail_with: str = ""  # how the next kernel fails, as the wait after it says
 
     counts: Counts = field(default_factory=Counts)
@@ -163,7 +164,7 @@ class FakeGpu:
 
     def allocate(self, size: int, kind: str, *, mapped: bool = False) -> Memory:
         alignment = _ALIGNMENT[kind]
-        raw = np.full(size + alignment, 0xCD, np.uint8)
+        raw = np.full(size + alignment, self.fill, np.uint8)
         start = -raw.ctypes.data % alignment
         made = Memory(kind, raw.ctypes.data + start, size, raw[start : start + size], mapped)
         self.live.append(made)

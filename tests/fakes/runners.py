@@ -30,7 +30,7 @@ def opened(model: Path, version: str = VERSION) -> tuple[Manifest, bytes, tensor
     """A model as a fake engine: its card, its ONNX bytes, and the engine on the fake GPU."""
     card, files = manifests.load(model)
     onnx = next(iter(files.values()))
-    profiles = [{spec.name: spec.bounds()} for spec in card.inputs if -1 in spec.shape]
+    profiles = [{spec.name: spec.bounds() for spec in card.inputs if -1 in spec.shape}]
     card = replace(card, build={"lane": "tensorrt", "version": version, "compute_capability": "8.9"})
     engine_file = plan(onnx, version=version, profiles=profiles)
     return card, onnx, tensorrt_.open_engine(card, {"m.engine": engine_file})

@@ -8,23 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import diffusers_folders as folders
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-for needed in (
-    "torch",
-    "onnx",
-    "onnxruntime",
-    "safetensors",
-    "cv2",
-    "diffusers",
-    "transformers",
-    "tokenizers",
-):
-    pytest.importorskip(needed)
+folders.need_libraries()
 
-import diffusers_folders as folders  # noqa: E402
 import torch  # noqa: E402
 
 from vedette.export import _large, _streamed  # noqa: E402
@@ -37,12 +27,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries, about the
 Floats = NDArray[np.float32]
 CLOSE = 2e-5  # of values near 1
 EXTERNAL = 20_000  # bytes, so that the larger parts keep their weights in files of their own
-
-
-@pytest.fixture(scope="module")
-def pipelines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("pipelines")
-    return {kind: folders.saved(root / kind, kind) for kind in folders.KINDS}
 
 
 @pytest.fixture(scope="module")

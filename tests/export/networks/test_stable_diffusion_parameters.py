@@ -7,21 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import diffusers_folders as folders
 import pytest
 
-for needed in (
-    "torch",
-    "onnx",
-    "onnxruntime",
-    "safetensors",
-    "cv2",
-    "diffusers",
-    "transformers",
-    "tokenizers",
-):
-    pytest.importorskip(needed)
+folders.need_libraries()
 
-import diffusers_folders as folders  # noqa: E402
 import torch  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
@@ -29,12 +19,6 @@ from vedette.export.networks.stable_diffusion import whole  # noqa: E402
 from vedette.runtime import bundle as bundles  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries, about their own future
-
-
-@pytest.fixture(scope="module")
-def pipelines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("pipelines")
-    return {kind: folders.saved(root / kind, kind) for kind in folders.KINDS}
 
 
 @pytest.mark.parametrize("kind", ["sdxl", "sdxl_turbo"])  # vocab.json and merges.txt, and tokenizer.json

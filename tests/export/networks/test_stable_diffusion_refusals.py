@@ -8,21 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import diffusers_folders as folders
 import pytest
 
-for needed in (
-    "torch",
-    "onnx",
-    "onnxruntime",
-    "safetensors",
-    "cv2",
-    "diffusers",
-    "transformers",
-    "tokenizers",
-):
-    pytest.importorskip(needed)
+folders.need_libraries()
 
-import diffusers_folders as folders  # noqa: E402
 import torch  # noqa: E402
 
 from vedette.commands.export import export as export_verb  # noqa: E402
