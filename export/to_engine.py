@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from vedette.kernels.device import CudaError, device
 from vedette.runtime.backends._driver import why_no_driver
 from vedette.runtime.backends.tensorrt_ import LANES
@@ -68,12 +70,12 @@ def engine_from_onnx(
     if plan is None:
         raise _refused(card, name, messages.errors)
     facts = {"lane": name, "version": trt.__version__, "target": target or "any"}
-    return Built(memoryview(plan), facts | {"layers": str(network.num_layers)} | _built_on(), seconds)
+    held = np.frombuffer(plan, np.uint8).data  # plain bytes, which its own buffer does not say that it holds
+    return Built(held, facts | {"layers": str(network.num_layers)} | _built_on(), seconds)
 
 
 def _parse_with(parser: Any, model: bytes, weights: Mapping[str, bytes]) -> bool:
     """Parse a graph whose weights are in other files, from the bytes that were hashed; they are not copied."""
-    import numpy as np
     import onnx
 
     if not hasattr(parser, "load_initializer"):
