@@ -58,17 +58,25 @@ class Glyph:
         return (x + dx) * scale + middle, (y + dy) * scale + middle
 
 
-def random_glyph(rng: np.random.Generator, split: str) -> Glyph:
-    """A digit by a writer of the split."""
+def random_glyph(
+    rng: np.random.Generator,
+    split: str,
+    *,
+    levels: tuple[float, float] = (0.36, 0.56),
+    slant: float = 0.2,
+    narrowest: float = 0.8,
+    wobble: float = WOBBLE,
+) -> Glyph:
+    """A digit by a writer of the split, its ink from a level between two, slanted by so much either way at most."""
     fields, digits = handwriting(split)
     index = int(rng.integers(len(digits)))
-    bend = rng.uniform(-1, 1, (2, 4, 4)).astype(np.float32) * (WOBBLE if split == "train" else 0)
+    bend = rng.uniform(-1, 1, (2, 4, 4)).astype(np.float32) * (wobble if split == "train" else 0)
     return Glyph(
         fields[index],
         int(digits[index]),
-        level=rng.uniform(0.36, 0.56),
-        slant=rng.uniform(-0.2, 0.2),
-        width=rng.uniform(0.8, 1.0),
+        level=rng.uniform(*levels),
+        slant=rng.uniform(-slant, slant),
+        width=rng.uniform(narrowest, 1.0),
         bend=bend,
     )
 

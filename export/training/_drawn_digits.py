@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from vedette.export.training._digits import Glyph, handwriting
+from vedette.export.training._digits import Glyph, random_glyph
 from vedette.runtime.frame import Array
 
 SIDE = 32
@@ -29,17 +29,7 @@ def digits(count: int, *, seed: int, split: str = "train") -> tuple[Array, Array
 
 def _glyph(rng: np.random.Generator, split: str) -> Glyph:
     """Thinner, straighter and less bent than in scenes: of what it sees, a generator draws the strangest, too."""
-    fields, known = handwriting(split)
-    index = int(rng.integers(len(known)))
-    bend = rng.uniform(-1, 1, (2, 4, 4)).astype(np.float32) * (WOBBLE if split == "train" else 0)
-    return Glyph(
-        fields[index],
-        int(known[index]),
-        level=rng.uniform(0.38, 0.52),
-        slant=rng.uniform(-0.12, 0.12),
-        width=rng.uniform(0.82, 1.0),
-        bend=bend,
-    )
+    return random_glyph(rng, split, levels=(0.38, 0.52), slant=0.12, narrowest=0.82, wobble=WOBBLE)
 
 
 def training_digits(*, seed: int, black: float, count: int = COUNT) -> torch.Tensor:

@@ -33,7 +33,9 @@ from vedette.runtime.backends.onnxruntime_ import open_engine  # noqa: E402
 from vedette.runtime.errors import ModelError  # noqa: E402
 from vedette.runtime.manifest import Decoder, Input, Manifest, Output  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries, about their own future
+# of NumPy 2 about PyTorch's arrays
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 Feed = dict[str, Any]
 
 

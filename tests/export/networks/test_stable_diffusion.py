@@ -23,7 +23,9 @@ from vedette.export.networks.stable_diffusion import whole  # noqa: E402
 from vedette.runtime import bundle as bundles  # noqa: E402
 from vedette.runtime.backends.onnxruntime_ import OrtEngine, open_engine  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries, about their own future
+# of NumPy 2 about PyTorch's arrays
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 Floats = NDArray[np.float32]
 CLOSE = 2e-5  # of values near 1
 EXTERNAL = 20_000  # bytes, so that the larger parts keep their weights in files of their own

@@ -18,7 +18,8 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from vedette.export.networks.stable_diffusion import whole  # noqa: E402
 from vedette.runtime import bundle as bundles  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries, about their own future
+# of NumPy 2 about PyTorch's arrays
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
 @pytest.mark.parametrize("kind", ["sdxl", "sdxl_turbo"])  # vocab.json and merges.txt, and tokenizer.json

@@ -23,7 +23,8 @@ from vedette.export.networks import _sd_parts, stable_diffusion  # noqa: E402
 from vedette.export.networks.stable_diffusion import whole  # noqa: E402
 from vedette.runtime.errors import ModelError, UsageError, VedetteError  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries, about their own future
+# of NumPy 2 about PyTorch's arrays
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
