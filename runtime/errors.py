@@ -10,10 +10,13 @@ VedetteError            1   our own fault
 """
 
 import contextlib
-import re
 from collections.abc import Iterator
 
 from vedette.kernels.device import CudaError
+from vedette.runtime.redaction import redact as redact
+from vedette.runtime.redaction import redact_uri as redact_uri
+from vedette.runtime.redaction import remember_secret as remember_secret
+from vedette.runtime.redaction import remember_uri as remember_uri
 
 
 class VedetteError(Exception):
@@ -36,9 +39,17 @@ class UsageError(VedetteError):
 
 
 class SourceError(VedetteError):
-    """A camera, video or picture that cannot be read."""
+    """A camera, video or picture that cannot be read.
+
+    Attributes:
+        code: one word for programs: refused, login, missing, timeout, silent, ended, empty, unreadable, closed or failed.
+    """
 
     exit_code = 3
+
+    def __init__(self, what: str, *, why: str = "", cure: str = "", code: str = "failed") -> None:
+        super().__init__(what, why=why, cure=cure)
+        self.code = code
 
 
 class ModelError(VedetteError):
@@ -70,8 +81,3 @@ class DiskError(VedetteError):
     """An output that cannot be written."""
 
     exit_code = 6
-
-
-def redact(text: str) -> str:
-    """Replace the user info of every URL in a text: passwords may hold any character, so up to the last '@'."""
-    return re.sub(r"(\w[\w+.-]*://)\S*@", r"\1***@", text)

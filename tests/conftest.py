@@ -12,6 +12,14 @@ import pytest
 from clips import write_video
 from diffusers_pairs import SAME_NETWORK, Both, both_of
 
+from vedette.runtime import redaction
+
+
+@pytest.fixture(autouse=True)
+def _own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password of one test is a word like any other in the next."""
+    monkeypatch.setattr(redaction, "_the_one", redaction.Redactor())
+
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:

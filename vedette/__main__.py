@@ -12,7 +12,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
 
-from vedette.runtime.errors import UsageError, VedetteError
+from vedette.commands._privacy import keep_private
+from vedette.runtime.errors import UsageError, VedetteError, redact
 from vedette.runtime.plugins import load, names
 
 VERBS = "vedette.commands"
@@ -26,7 +27,8 @@ def main() -> None:
     arguments = [argument for argument in arguments if argument != "--debug"]
     logging.basicConfig(level=logging.ERROR, format="warning: %(message)s")
     logging.getLogger("vedette").setLevel(logging.DEBUG if debug else logging.WARNING)
-    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    keep_private(arguments)
+    warnings.showwarning = lambda message, *_: print(f"warning: {redact(str(message))}", file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # a stream that is closed, or a test's
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
