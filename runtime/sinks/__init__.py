@@ -12,7 +12,12 @@ from vedette.runtime.results import Result
 
 
 class Sink(Protocol):
-    """One target. Opened lazily by the first write; `close` completes its files and may be called twice."""
+    """One target. Opened lazily by the first write; `close` completes its files and may be called twice.
+
+    It may also have a `name`, `status() -> SinkStatus`, `event(Event)` for changes of a stream's state and
+    `tap(stream) -> Tap` for its encoded packets, all three for any thread and never waiting, and `work()`, which its own
+    thread calls while no frame comes. Background passes all of them on.
+    """
 
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
         """Take one frame and the results of each model on it.

@@ -1,30 +1,55 @@
 """A thread of its own for a sink, so that a slow disk or window never holds up the frames of other sinks."""
 
+import logging
 import threading
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
+from vedette.runtime.errors import DiskError, redact
 from vedette.runtime.frame import Frame
+from vedette.runtime.packets import Tap
 from vedette.runtime.results import Result
 from vedette.runtime.sinks import Sink
+from vedette.runtime.status import Event, SinkStatus
 
+log = logging.getLogger(__name__)
 Item = tuple[Frame, Sequence[Result]]
+WORK_S = 0.1  # between two calls of work() while no frame comes
 
 
 class Background:
     """Queues what it is given and writes it from one thread, which also closes the sink.
 
     Lossless, write() waits for room, as reading a file may wait; otherwise the newest frame is dropped, as a
-    camera does not wait. What the sink raises is raised again by the next write(), else by close().
+    camera does not wait. What the sink raises is raised again by the next write(), else by close(); it ends the run,
+    unless it is one sink of many in a run that lasts: then it is logged, and the sink's status says so for good.
 
-    Attributes:
-        dropped: frames that were never written.
+    Args:
+        sink: may also have work(), which the thread calls now and then, tap(stream), event(event) and status().
+        lossless: whether write() waits.
+        capacity: frames in the queue.
+        fatal: whether what the sink raises ends the run.
+        close_within_s: how long close() waits for a disk that does not answer; None for ever.
     """
 
-    def __init__(self, sink: Sink, *, lossless: bool, capacity: int = 4) -> None:
-        self.dropped = 0
-        self._sink, self._lossless, self._capacity = sink, lossless, capacity
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        lossless: bool,
+        capacity: int = 4,
+        fatal: bool = True,
+        close_within_s: float | None = None,
+    ) -> None:
+        self.sink = sink
+        self._lossless, self._capacity, self._fatal = lossless, capacity, fatal
+        self._close_within_s = close_within_s
+        self._work: Callable[[], None] | None = getattr(sink, "work", None)
         self._items: deque[Item] = deque()
+        self._dropped: Counter[str] = Counter()
+        self._written = 0
         self._changed = threading.Condition()
         self._closed = False
         self._error: Exception | None = None
@@ -33,8 +58,37 @@ class Background:
         self._thread = threading.Thread(target=self._run, name=f"write {type(sink).__name__}", daemon=True)
         self._thread.start()
 
+    @property
+    def dropped(self) -> int:
+        """Frames that were never written."""
+        return sum(self._dropped.values())
+
+    def tap(self, stream: str) -> Tap | None:
+        """Where a reader's thread puts the packets of one stream; None if the sink wants none."""
+        tap: Callable[[str], Tap] | None = getattr(self.sink, "tap", None)
+        return tap(stream) if tap is not None else None
+
+    def event(self, event: Event) -> None:
+        """Tell the sink, if it wants to know, that a stream changed its state; any thread, at once."""
+        told: Callable[[Event], None] | None = getattr(self.sink, "event", None)
+        if told is not None:
+            told(event)
+
+    def status(self) -> SinkStatus:
+        """How it is; any thread."""
+        own: Any = getattr(self.sink, "status", None)
+        name = getattr(self.sink, "name", type(self.sink).__name__)
+        status: SinkStatus = (
+            own() if own is not None else SinkStatus(redact(str(name)), written=self._written)
+        )
+        with self._changed:
+            status = replace(status, dropped=dict(Counter(status.dropped) + self._dropped))
+        if self._error is None:
+            return status
+        return replace(status, state="failed", code="disk" if isinstance(self._error, DiskError) else "error")
+
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
-        """Queue one frame; drop it if there is no room and no waiting, or if closed meanwhile.
+        """Queue one frame; drop it if there is no room and no waiting, or if closed or failed meanwhile.
 
         Raises:
             VedetteError: what the sink raised for an earlier frame.
@@ -43,8 +97,8 @@ class Background:
             if self._lossless:
                 self._changed.wait_for(self._has_room_or_ended)
             self._raise_error()
-            if self._closed or len(self._items) >= self._capacity:
-                self.dropped += 1
+            if self._closed or self._error is not None or len(self._items) >= self._capacity:
+                self._dropped["failed" if self._error is not None else "queue_full"] += 1
                 return
             self._items.append((frame, results))
             self._changed.notify_all()
@@ -58,7 +112,9 @@ class Background:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(self._close_within_s)
+        if self._thread.is_alive():
+            log.warning("%s did not close in time", self._thread.name)
         if not self._error_raised:
             self._raise_error()
 
@@ -66,25 +122,33 @@ class Background:
         return len(self._items) < self._capacity or self._closed or self._error is not None
 
     def _raise_error(self) -> None:
-        if self._error is not None:
+        if self._error is not None and self._fatal:
             self._error_raised = True
             raise self._error
 
     def _run(self) -> None:
         try:
-            while (item := self._next()) is not None:
-                self._sink.write(*item)
+            while True:
+                item = self._next()
+                if item is not None:
+                    self.sink.write(*item)
+                    self._written += 1
+                elif self._closed and not self._items:
+                    break
+                elif self._work is not None:
+                    self._work()
         except Exception as error:  # noqa: BLE001 it crosses to the thread that writes
             self._fail(error)
         try:
-            self._sink.close()
+            self.sink.close()
         except Exception as error:  # noqa: BLE001 as above
             self._fail(error)
 
     def _next(self) -> Item | None:
-        """The oldest item, or None when closed and empty."""
+        """The oldest item; None when closed and empty, or when there is work to do meanwhile."""
         with self._changed:
-            self._changed.wait_for(lambda: self._items or self._closed)
+            wait_s = None if self._work is None else WORK_S
+            self._changed.wait_for(lambda: self._items or self._closed, wait_s)
             item = self._items.popleft() if self._items else None
             self._changed.notify_all()
             return item
@@ -92,7 +156,9 @@ class Background:
     def _fail(self, error: Exception) -> None:
         """Keep the first error; nothing that is queued will be written."""
         with self._changed:
+            if self._error is None and not self._fatal:
+                log.warning("%s failed: %s", self._thread.name, error)
             self._error = self._error or error
-            self.dropped += len(self._items)
+            self._dropped["failed"] += len(self._items)
             self._items.clear()
             self._changed.notify_all()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vedette.runtime.ffmpeg import load_ffmpeg
 from vedette.runtime.frame import Array
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Encoder:
     """One video file. The first picture's size, made even, is every picture's. FFmpeg's errors pass."""
 
     def __init__(self, path: Path, size: tuple[int, int], rate: float) -> None:
+        load_ffmpeg()
         import av
 
         self._size = size
@@ -37,9 +39,9 @@ class Encoder:
         # AVI has no time stamps: FFmpeg would fill a gap with copies.
         self._constant_rate = path.suffix.lower() == ".avi"
         # Absolute, so that no name is read as a protocol.
-        self._container = av.open(str(path.absolute()), "w", container_options=_container_options(path))
+        self._container = av.open(str(path.absolute()), "w", container_options=container_options(path))
         exact_rate = max(Fraction(rate).limit_denominator(1001), Fraction(1, 1001))  # 29.97 is 30000/1001
-        name = _codec_name()
+        name = codec_name()
         ticks = 90_000 if name == "libx264" else 60_000  # MPEG-4 has 16 bits for it
         self._tick_s = 1 / exact_rate if self._constant_rate else Fraction(1, ticks)
         self._stream = self._add_stream(name, exact_rate)
@@ -98,7 +100,7 @@ class Encoder:
         return self._last_pts
 
 
-def _container_options(path: Path) -> dict[str, str]:
+def container_options(path: Path) -> dict[str, str]:
     import av
 
     options = {"flush_packets": "1"}  # else FFmpeg keeps 256 KiB to itself: minutes, where little moves
@@ -111,8 +113,9 @@ def _container_options(path: Path) -> dict[str, str]:
     return options
 
 
-def _codec_name() -> str:
+def codec_name() -> str:
     """H.264 by x264, or MPEG-4 where this FFmpeg was built without it."""
+    load_ffmpeg()
     from av.codec import Codec
     from av.codec.codec import UnknownCodecError
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vedette.runtime.draw import disk_error
 from vedette.runtime.errors import UsageError
+from vedette.runtime.ffmpeg import load_ffmpeg
 from vedette.runtime.frame import Frame
 from vedette.runtime.results import Result
 from vedette.runtime.sinks._annotate import annotated
@@ -35,6 +36,7 @@ class VideoSink:
         self._failed = False
 
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
+        load_ffmpeg()
         from av.error import FFmpegError
 
         image = annotated(frame, results)
@@ -49,6 +51,7 @@ class VideoSink:
 
     def close(self) -> None:
         """Complete the file. After a failed write it raises nothing more: what can be saved is."""
+        load_ffmpeg()
         from av.error import FFmpegError
 
         encoder, self._encoder = self._encoder, None

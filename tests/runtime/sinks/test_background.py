@@ -11,8 +11,10 @@ from clips import numbered_picture
 
 from vedette.runtime.errors import DiskError
 from vedette.runtime.frame import Frame
+from vedette.runtime.packets import Tap
 from vedette.runtime.results import Result
 from vedette.runtime.sinks._background import Background
+from vedette.runtime.status import Event, SinkStatus, State
 
 
 def frame(index: int) -> Frame:
@@ -148,6 +150,127 @@ def test_an_error_of_close_itself_surfaces() -> None:
 
     with pytest.raises(DiskError, match="cannot complete it"):
         Background(Unclosable(), lossless=True).close()
+
+
+class WorkingSink(GatedSink):
+    """Counts how often it is let work; knows taps, events and its status."""
+
+    name = "a folder"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate.set()
+        self.worked = 0
+        self.events: list[Event] = []
+
+    def work(self) -> None:
+        self.worked += 1
+
+    def tap(self, stream: str) -> Tap:
+        return lambda packet: self.written.append(len(stream))
+
+    def event(self, event: Event) -> None:
+        self.events.append(event)
+
+    def status(self) -> SinkStatus:
+        return SinkStatus(self.name, "paused", "disk_full", 3, {"queue_full": 2, "paused": 1})
+
+
+def test_a_sink_works_while_no_frame_comes() -> None:
+    sink = WorkingSink()
+    background = Background(sink, lossless=False)
+    deadline = time.monotonic() + 10
+    while sink.worked < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    background.write(frame(7), [])
+    background.close()
+    assert sink.worked >= 3
+    assert (sink.written, sink.closed) == ([7], 1)
+
+
+def test_what_work_raises_is_an_error_too() -> None:
+    class Failing(WorkingSink):
+        def work(self) -> None:
+            raise DiskError("cannot work")
+
+    background = Background(Failing(), lossless=False)
+    wait_until_failed(background)
+    with pytest.raises(DiskError, match="cannot work"):
+        background.close()
+
+
+def test_taps_and_events_reach_the_sink_that_wants_them() -> None:
+    sink = WorkingSink()
+    background = Background(sink, lossless=False)
+    event = Event("cam0", State.LIVE, "", "", 0)
+    background.event(event)
+    tap = background.tap("cam0")
+    assert tap is not None
+    background.close()
+    assert sink.events == [event]
+    plain = Background(GatedSink(), lossless=False)
+    plain.event(event)
+    assert plain.tap("cam0") is None
+    plain.close()
+
+
+def test_the_status_is_the_sinks_own_with_what_was_dropped_before_it() -> None:
+    sink = WorkingSink()
+    sink.gate.clear()
+    background = Background(sink, lossless=False, capacity=1)
+    for _ in range(20):
+        background.write(frame(0), [])
+    lost = background.dropped
+    assert lost >= 18
+    expected = SinkStatus("a folder", "paused", "disk_full", 3, {"queue_full": 2 + lost, "paused": 1})
+    assert background.status() == expected
+    sink.gate.set()
+    background.close()
+
+
+def test_a_sink_without_a_status_has_one_of_its_thread() -> None:
+    sink = GatedSink(fails_at=2)
+    sink.gate.set()
+    background = Background(sink, lossless=True)
+    for index in range(2):
+        background.write(frame(index), [])
+    deadline = time.monotonic() + 10
+    while len(sink.written) < 2 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    background.write(frame(2), [])
+    wait_until_failed(background)
+    status = background.status()
+    assert (status.name, status.state, status.code, status.written) == ("GatedSink", "failed", "disk", 2)
+    with pytest.raises(DiskError):
+        background.close()
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_one_sink_of_many_fails_alone(lossless: bool, caplog: pytest.LogCaptureFixture) -> None:
+    sink = GatedSink(fails_at=0)
+    sink.gate.set()
+    background = Background(sink, lossless=lossless, fatal=False)
+    background.write(frame(0), [])
+    wait_until_failed(background)
+    for index in range(1, 9):
+        background.write(frame(index), [])
+    background.close()
+    status = background.status()
+    assert (status.state, status.code, dict(status.dropped)) == ("failed", "disk", {"failed": 8})
+    assert (sink.written, sink.closed) == ([], 1)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_closing_waits_no_longer_than_it_may(caplog: pytest.LogCaptureFixture) -> None:
+    sink = GatedSink()
+    background = Background(sink, lossless=False, close_within_s=0.1)
+    background.write(frame(0), [])
+    began = time.monotonic()
+    background.close()
+    assert time.monotonic() - began < 5
+    assert "did not close in time" in caplog.text
+    sink.gate.set()
+    background._thread.join()
 
 
 def test_a_writer_that_hangs_does_not_keep_the_process_alive() -> None:

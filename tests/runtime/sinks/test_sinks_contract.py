@@ -20,11 +20,15 @@ from vedette.runtime.sinks import Sink
 PACKAGE = "vedette.runtime.sinks"
 TARGETS: dict[str, tuple[Any, ...]] = {
     "folder": ("out",),
+    "events": ("clips",),
     "images": ("pictures",),
     "jsonl": ("results.jsonl",),
+    "mqtt": ("127.0.0.1",),
     "null": (),
     "openpose": ("poses",),
+    "recording": ("recordings",),
     "video": ("video.mp4",),
+    "webhook": ("http://127.0.0.1:9/",),
     "window": ("vedette", Event()),
 }
 

@@ -95,7 +95,7 @@ def test_older_ffmpegs_get_fragments(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_without_x264_it_is_mpeg_4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_encode, "_codec_name", lambda: "mpeg4")
+    monkeypatch.setattr(_encode, "codec_name", lambda: "mpeg4")
     path = write(tmp_path / "out.mp4", [frame(index, rate=29.97) for index in range(40)])
     with av.open(str(path)) as container:
         assert container.streams.video[0].codec_context.name == "mpeg4"
