@@ -25,10 +25,14 @@ class Boxes:
     conf: Array  # float32 [N]
     cls: Array  # int64 [N]
     orig_shape: tuple[int, int]  # (height, width)
-    id: Array | None = None  # int64 [N], track identities
+    id: Array | None = None  # int64 [N], track identities from 1; less where a box is of no track
 
     def __len__(self) -> int:
         return len(self.xyxy)
+
+    def track(self, index: int) -> int | None:
+        """The identity of one box; None where it has none."""
+        return None if self.id is None or self.id[index] < 1 else int(self.id[index])
 
     def __getitem__(self, index: Any) -> "Boxes":
         identity = None if self.id is None else self.id[index]
@@ -143,6 +147,7 @@ class Result:
     skeleton: tuple[tuple[int, int], ...] = ()
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     dropped: int = 0
+    age_ms: float | None = None  # of the frame when its inference began, since its decoder handed it over
 
     @property
     def orig_shape(self) -> tuple[int, int]:

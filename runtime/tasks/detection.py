@@ -85,7 +85,7 @@ def detection(boxes: Boxes, index: int, result: Result) -> dict[str, Any]:
         "class_id": class_id,
         "label": result.names[class_id],
     }
-    return found if boxes.id is None else {**found, "track_id": int(boxes.id[index])}
+    return found if (track := boxes.track(index)) is None else {**found, "track_id": track}
 
 
 def draw(image: Array, result: Result) -> None:
@@ -96,7 +96,7 @@ def draw(image: Array, result: Result) -> None:
     assert boxes is not None
     for index in reversed(range(len(boxes))):  # the best on top
         class_id = int(boxes.cls[index])
-        track = None if boxes.id is None else int(boxes.id[index])
+        track = boxes.track(index)
         words = [result.names[class_id], "" if track is None else f"#{track}", f"{boxes.conf[index]:.2f}"]
         colour = colour_of(class_id if track is None else track)
         box(image, boxes.xyxy[index], " ".join(word for word in words if word), colour)

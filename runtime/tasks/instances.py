@@ -184,8 +184,11 @@ def _colours(boxes: Boxes) -> Callable[[int], tuple[int, int, int]]:
     """The colour of an object: of its track, or of its class."""
     from vedette.runtime.draw import colour_of
 
-    numbers = boxes.cls if boxes.id is None else boxes.id
-    return lambda index: colour_of(int(numbers[index]))
+    def colour(index: int) -> tuple[int, int, int]:
+        track = boxes.track(index)
+        return colour_of(int(boxes.cls[index]) if track is None else track)
+
+    return colour
 
 
 def _draw_masks(image: Array, result: Result, colour: Callable[[int], tuple[int, int, int]]) -> None:
@@ -207,9 +210,12 @@ def _draw_oriented(image: Array, result: Result, colour: Callable[[int], tuple[i
     from vedette.runtime.draw import line_width
 
     assert result.obb is not None
+    assert result.boxes is not None
     width = line_width(image)
     for index, corners in reversed(list(enumerate(result.obb.xyxyxyxy.round().astype(np.int32)))):
-        text = f"{result.names[int(result.obb.cls[index])]} {result.obb.conf[index]:.2f}"
+        track = result.boxes.track(index)
+        words = [result.names[int(result.obb.cls[index])], "" if track is None else f"#{track}"]
+        text = " ".join([word for word in words if word] + [f"{result.obb.conf[index]:.2f}"])
         cv2.polylines(image, [corners], True, colour(index), width, cv2.LINE_AA)
         at = corners[corners[:, 1].argmin()].tolist()
         cv2.putText(

@@ -80,7 +80,7 @@ def _pose(keypoints: Keypoints, boxes: Boxes, index: int) -> dict[str, Any]:
         "score": round(float(boxes.conf[index]), 5),
         "keypoints": [[round(x, 2), round(y, 2), round(s, 5)] if s > 0 else None for (x, y), s in joints],
     }
-    return pose if boxes.id is None else {**pose, "track_id": int(boxes.id[index])}
+    return pose if (track := boxes.track(index)) is None else {**pose, "track_id": track}
 
 
 def openpose_json(result: Result) -> dict[str, Any]:
@@ -125,7 +125,6 @@ def draw(image: Array, result: Result) -> None:
     assert keypoints is not None
     assert boxes is not None
     for index in reversed(range(len(keypoints))):
-        if boxes.id is not None:
-            track = int(boxes.id[index])
+        if (track := boxes.track(index)) is not None:
             box(image, boxes.xyxy[index], f"#{track}", colour_of(track))
         skeleton(image, keypoints.xy[index], keypoints.conf[index], result.skeleton)

@@ -104,8 +104,10 @@ def _print_rest(evaluation: Evaluation) -> None:
         print(f"note: {note}")
 
 
-def _share(value: float | None) -> str:
-    """Three digits; nothing to be found is -."""
+def _share(value: float | int | None) -> str:
+    """Three digits, or a count; nothing to be found is -."""
+    if isinstance(value, int) and value >= 0:
+        return str(value)
     return "-" if value is None or value == -1 else f"{value:.3f}"
 
 

@@ -36,7 +36,9 @@ def eval(  # noqa: A001  (the verb is named so)
     ],
     metric: Annotated[
         str,
-        typer.Option(help="coco, voc07, voc10, ultralytics or darknet; classification for a list of scores."),
+        typer.Option(
+            help="coco, voc07, voc10, ultralytics or darknet; classification for a list of scores; mot for tracks."
+        ),
     ] = "",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     report: Annotated[
@@ -99,6 +101,8 @@ def eval(  # noqa: A001  (the verb is named so)
         prepare(report)
     if metric == "classification":
         evaluation = _of_samples(_files(items, 1)[0], threshold, positive)
+    elif metric == "mot":
+        evaluation = _of_tracks(items, conf, match_iou if iou is None else iou, classes)
     else:
         first, data = _files(items, 2)
         _check(kind, conf, iou, match_iou)
@@ -156,7 +160,7 @@ def _check(kind: str, conf: float | None, iou: float | None, match_iou: float | 
 
 def _files(items: list[str], count: int) -> list[str]:
     if len(items) != count:
-        forms = "eval MODEL DATA, eval RESULTS.json TRUTH, or eval SCORES.json --metric classification"
+        forms = "eval MODEL DATA, eval RESULTS.json TRUTH [--metric mot], or eval SCORES.json --metric classification"
         raise UsageError(
             f"{len(items)} arguments in place of {count}",
             why=f"it is vedette {forms}",
@@ -200,6 +204,15 @@ def _of_samples(path: str, threshold: str, positive: str) -> Evaluation:
     scores, truth = classification.samples_from_file(Path(path), positive=positive)
     thresholds = _numbers(threshold, "--threshold")
     return classification.evaluate(scores, truth, thresholds=thresholds, name=positive or "positive")
+
+
+def _of_tracks(items: list[str], conf: float | None, iou: float | None, classes: str) -> Evaluation:
+    from vedette.runtime.evaluation.tracks import of_tracks
+
+    results, truth = map(Path, _files(items, 2))
+    _check("", conf, None, iou)
+    overlap = 0.5 if iou is None else iou
+    return of_tracks(results, truth, iou=overlap, conf=conf or 0.0, classes=_words(classes))
 
 
 def _of_model(model: Model, path: Path, asked: Asked, worst: WorstMaps | None) -> Evaluation:
