@@ -45,6 +45,9 @@ class Frame:
     rate: float | None = None
     colour: Colour = "bt601"
     full_range: bool = False
+    prepared: dict[Any, Any] = field(
+        default_factory=dict, repr=False
+    )  # by intake.py, for models that want the same
     _bgr: list[Array] = field(default_factory=list, repr=False)
 
     @property

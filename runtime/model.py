@@ -4,8 +4,9 @@ In: a reference to a model, then sources.  Out: Results.  Next: find.py and open
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,16 @@ from vedette.runtime.find import zoo_names as zoo_names
 from vedette.runtime.frame import Array, Frame
 from vedette.runtime.opening import open_model
 from vedette.runtime.pipeline import Pipeline
+from vedette.runtime.plugins import load
 from vedette.runtime.preprocess import Size
 from vedette.runtime.results import Result
 from vedette.runtime.runner import Runner
 from vedette.runtime.sources import Source, SourceOptions, open_source
 from vedette.runtime.tasks import Config
+from vedette.runtime.tracking import TrackConfig, Tracker
 
 Picture = str | Path | int | Array
+LOW_SCORES_HELP = {"detection", "instances"}  # a tracker, which goes on with them but begins nothing
 
 
 class Model:
@@ -73,16 +77,31 @@ class Model:
         """Class names by id."""
         return dict(enumerate(self.manifest.labels))
 
-    def runner(self, **options: Any) -> Runner:
-        """A Runner over this model's engine, for a Pipeline of your own."""
+    def tracker(self) -> Callable[[], Tracker]:
+        """What makes a tracker for each stream, for the results of `runner(tracked=True)`."""
+        return partial(Tracker, self._tracking())
+
+    def runner(self, *, tracked: bool = False, **options: Any) -> Runner:
+        """A Runner over this model's engine, for a Pipeline of your own.
+
+        Args:
+            tracked: it keeps boxes of low score, which a tracker uses and takes out.
+            options: fields of tasks.Config.
+        """
         if self._closed:
             raise UsageError(
                 f"{self.manifest.name} is closed", why="close() has freed its engine", cure="open it again"
             )
         config = _configured(self._config, options, self.names)
+        if tracked and self.manifest.task in LOW_SCORES_HELP:
+            config = replace(config, conf=self._tracking().detection_conf)
         if config not in self._runners:
             self._runners[config] = self._opened.runner(config, self._imgsz)
         return self._runners[config]
+
+    def _tracking(self) -> TrackConfig:
+        default: float = load("vedette.runtime.tasks", self.manifest.task).DEFAULT_CONF
+        return TrackConfig(conf=default if self._config.conf is None else self._config.conf)
 
     def __call__(
         self,

@@ -1,19 +1,24 @@
 """A camera for tests: RTSP/1.0 with H.264 over the same TCP connection, and the faults that cameras have.
 
-python minirtsp.py CLIP.h264 [--fps 25] [--user NAME:PASSWORD] [--fault NAME]
+python minirtsp.py CLIP.h264 [--fps 25] [--user NAME:PASSWORD] [--fault NAME]... [--port 0] [--seed 0]
 Writes its port to standard output, then serves until killed. Standard library only.
 
 Faults: silent (accepts, never answers), missing (404), stall=N (sends nothing after N frames), close=N (hangs
-up after N frames), nokey (never sends a key frame).  Formats: RFC 2326 (RTSP), RFC 6184 (H.264 in RTP).
+up after N frames), rst=N (the same by a reset), nokey (never sends a key frame), nosets (a description without
+parameter sets), drop=P and corrupt=P (of the RTP packets, that share is left out, or has one byte inverted),
+tsjump=N:SECONDS (its clock is set by so much before frame N), switch=N:OTHER.h264 (another clip from frame N on).
+Formats: RFC 2326 (RTSP), RFC 6184 (H.264 in RTP).
 """
 
 import argparse
 import asyncio
 import base64
+import random
 import re
+import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -32,8 +37,16 @@ class Camera:
     pictures: list[AccessUnit]
     fps: float
     user: str
-    fault: str
-    after: int  # frames until a stall or close
+    faults: Mapping[str, str]  # what follows the = of each
+    seed: int
+
+    def is_due(self, fault: str, index: int) -> bool:
+        """Whether a fault with a frame number before its colon begins at this frame."""
+        return index == int(self.faults.get(fault, "-1").partition(":")[0])
+
+    def detail(self, fault: str) -> str:
+        """What follows the frame number."""
+        return self.faults[fault].partition(":")[2]
 
     def nal(self, kind: int) -> bytes:
         return next(nal for picture in self.pictures for nal in picture if nal[0] & 31 == kind)
@@ -64,25 +77,49 @@ def rtp_payloads(picture: AccessUnit) -> Iterator[bytes]:
             yield bytes([indicator, first << 7 | last << 6 | kind]) + rest[start : start + step]
 
 
+def on_the_way(packet: bytes, camera: Camera, chance: random.Random) -> bytes | None:
+    """What a bad line leaves of an RTP packet."""
+    if chance.random() < float(camera.faults.get("drop", "0")):
+        return None
+    if chance.random() < float(camera.faults.get("corrupt", "0")):
+        place = chance.randrange(12, len(packet))  # behind the header
+        return packet[:place] + bytes([packet[place] ^ 0xFF]) + packet[place + 1 :]
+    return packet
+
+
+def hang_up(writer: asyncio.StreamWriter, *, by_reset: bool) -> None:
+    if by_reset:  # SO_LINGER with no time: RST instead of FIN
+        connection = writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+    writer.close()
+
+
 async def play(camera: Camera, writer: asyncio.StreamWriter) -> None:
     """Send pictures at their rate, over and over, until a fault says otherwise."""
-    loop, sequence = asyncio.get_running_loop(), count()
-    started = loop.time()
+    loop, sequence, chance = asyncio.get_running_loop(), count(), random.Random(camera.seed)
+    pictures, begun, set_by_s, started = camera.pictures, 0, 0.0, loop.time()
     for index in count():
-        if camera.fault == "stall" and index == camera.after:
+        if camera.is_due("stall", index):
             return
-        if camera.fault == "close" and index == camera.after:
-            writer.close()
+        if camera.is_due("close", index) or camera.is_due("rst", index):
+            hang_up(writer, by_reset="rst" in camera.faults)
             return
-        picture = camera.pictures[index % len(camera.pictures)]
-        if camera.fault == "nokey":
+        if camera.is_due("tsjump", index):
+            set_by_s = float(camera.detail("tsjump"))
+        if camera.is_due("switch", index):
+            pictures, begun = access_units(Path(camera.detail("switch")).read_bytes()), index
+        picture = pictures[(index - begun) % len(pictures)]
+        if "nokey" in camera.faults:
             picture = [nal for nal in picture if nal[0] & 31 != IDR]
         payloads = list(rtp_payloads(picture))
+        stamp = int((index / camera.fps + set_by_s) * CLOCK_HZ) & 0xFFFFFFFF
         for number, payload in enumerate(payloads, start=1):
             marker = (number == len(payloads)) << 7
-            stamp = int(index * CLOCK_HZ / camera.fps)
             header = struct.pack("!BBHII", 0x80, marker | 96, next(sequence) & 0xFFFF, stamp, 1)
-            writer.write(b"$\0" + struct.pack("!H", len(header) + len(payload)) + header + payload)
+            packet = on_the_way(header + payload, camera, chance)
+            if packet is not None:
+                writer.write(b"$\0" + struct.pack("!H", len(packet)) + packet)
         await writer.drain()
         await asyncio.sleep(max(0.0, started + (index + 1) / camera.fps - loop.time()))
 
@@ -92,7 +129,7 @@ def answer(camera: Camera, method: str, url: str, head: str) -> tuple[str, list[
     expected = "Basic " + base64.b64encode(camera.user.encode()).decode()
     if camera.user and f"Authorization: {expected}" not in head:
         return "401 Unauthorized", ['WWW-Authenticate: Basic realm="camera"'], ""
-    if camera.fault == "missing" and method == "DESCRIBE":
+    if "missing" in camera.faults and method == "DESCRIBE":
         return "404 Not Found", [], ""
     if method == "OPTIONS":
         return "200 OK", ["Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN"], ""
@@ -108,6 +145,7 @@ def answer(camera: Camera, method: str, url: str, head: str) -> tuple[str, list[
 def session(camera: Camera) -> str:
     """The SDP text."""
     parameter_sets = ",".join(base64.b64encode(camera.nal(kind)).decode() for kind in (SPS, PPS))
+    sets = "" if "nosets" in camera.faults else f";sprop-parameter-sets={parameter_sets}"
     lines = (
         "v=0",
         "o=- 0 0 IN IP4 127.0.0.1",
@@ -115,7 +153,7 @@ def session(camera: Camera) -> str:
         "t=0 0",
         "m=video 0 RTP/AVP 96",
         "a=rtpmap:96 H264/90000",
-        f"a=fmtp:96 packetization-mode=1;sprop-parameter-sets={parameter_sets}",
+        f"a=fmtp:96 packetization-mode=1{sets}",
         "a=control:track0",
     )
     return "".join(f"{line}\r\n" for line in lines)
@@ -135,7 +173,7 @@ async def serve(camera: Camera, reader: asyncio.StreamReader, writer: asyncio.St
     try:
         while True:
             head = await next_request(reader)
-            if camera.fault == "silent":
+            if "silent" in camera.faults:
                 continue
             method, url, *_ = head.split()
             status, headers, body = answer(camera, method, url, head)
@@ -157,12 +195,16 @@ async def main() -> None:
     parser.add_argument("clip", type=Path)
     parser.add_argument("--fps", type=float, default=25.0)
     parser.add_argument("--user", default="")
-    parser.add_argument("--fault", default="")
+    parser.add_argument("--fault", action="append", default=[])
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    fault, _, after = arguments.fault.partition("=")
+    faults = dict((fault + "=").split("=")[:2] for fault in arguments.fault)
     pictures = access_units(arguments.clip.read_bytes())
-    camera = Camera(pictures, arguments.fps, arguments.user, fault, int(after or 0))
-    server = await asyncio.start_server(lambda reader, writer: serve(camera, reader, writer), "127.0.0.1", 0)
+    camera = Camera(pictures, arguments.fps, arguments.user, faults, arguments.seed)
+    server = await asyncio.start_server(
+        lambda reader, writer: serve(camera, reader, writer), "127.0.0.1", arguments.port
+    )
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     async with server:

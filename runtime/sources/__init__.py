@@ -7,10 +7,11 @@ Next: pipeline.py, which reads each source in its own thread.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, runtime_checkable
 
 from vedette.runtime.errors import SourceError, UsageError, redact
 from vedette.runtime.frame import Frame
+from vedette.runtime.packets import Tap
 from vedette.runtime.plugins import load, names
 
 
@@ -28,19 +29,27 @@ Read = Frame | Literal[Nothing.TIMEOUT, Nothing.END]
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """What the command line may say about a source.
+    """What the command line or a config may say about a source.
 
     Attributes:
         stream: the stream's name.
         stride: every stride-th frame is delivered; indices count all.
-        connect_timeout_s: how long the first frame of a camera may take.
-        read_timeout_s: silence after which a camera has failed.
+        open_timeout_s: how long one try to connect may take.
+        read_timeout_s: silence of the network after which a camera has failed; FFmpeg notices after twice that.
+        transport: of rtsp: tcp or udp.
+        realtime: a file is played at its own rate, as a camera sends it.
+        loop: a file begins again at its end, for ever; its times and indices go on.
+        tap: is handed every encoded packet, in the reader's thread; it must not wait.
     """
 
     stream: str = "cam0"
     stride: int = 1
-    connect_timeout_s: float = 10.0
-    read_timeout_s: float = 5.0
+    open_timeout_s: float = 3.5
+    read_timeout_s: float = 2.0
+    transport: Literal["tcp", "udp"] = "tcp"
+    realtime: bool = False
+    loop: bool = False
+    tap: Tap | None = None
 
     def __post_init__(self) -> None:
         if self.stride < 1:
@@ -70,6 +79,16 @@ class Source(Protocol):
         """Free the decoder; reading again is an error."""
 
 
+@runtime_checkable
+class Lasting(Source, Protocol):
+    """A camera: when it breaks off, `again` is tried for ever, unless it says that it does not last."""
+
+    lasting: bool
+
+    def again(self) -> "Lasting":
+        """A fresh, unopened source of the same address and options."""
+
+
 def open_source(uri: str, options: SourceOptions = SourceOptions()) -> Source:
     """The source that a URI names; nothing is opened yet.
 
@@ -85,8 +104,13 @@ def open_source(uri: str, options: SourceOptions = SourceOptions()) -> Source:
     raise SourceError(
         f"cannot tell what kind of source {redact(uri)!r} is",
         why="no such file or folder, and no scheme that is known: " + ", ".join(names(package)),
-        cure="give a video, picture, folder, glob, camera number, /dev/videoN, rtsp:// or synthetic: source",
+        cure="give a video, picture, folder, glob, camera number, /dev/videoN, or what begins with a scheme",
     )
+
+
+def closed(uri: str) -> SourceError:
+    """What read() raises after close()."""
+    return SourceError(f"{uri} is closed", why="read after close", cure="open it again", code="closed")
 
 
 def stream_names(count: int) -> Sequence[str]:

@@ -12,6 +12,12 @@ VIDEO_SUFFIXES = (
     *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts"),
     *(".mpg", ".mpeg", ".flv", ".wmv", ".ogv", ".gif"),
 )
+# Containers that hold their pictures themselves. FFmpeg would also play a text file (tty), and playlists and
+# descriptions that open other files and addresses (hls, concat, dash, sdp, image2): none of these is here.
+CONTAINERS = (
+    "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,nut,gif,apng,dv,dhav,ivf,obu,rm,wtv,yuv4mpegpipe,"
+    "h261,h263,h264,hevc,vvc,av1,m4v,mjpeg,vc1"
+)
 
 
 def local_path(uri: str) -> Path | None:

@@ -11,7 +11,8 @@ import numpy as np
 
 from vedette.runtime.errors import SourceError, redact
 from vedette.runtime.frame import Array, Frame
-from vedette.runtime.sources import END, Read, SourceOptions
+from vedette.runtime.sources import END, TIMEOUT, Read, SourceOptions, closed
+from vedette.runtime.sources._clock import Pace
 from vedette.runtime.sources._local import VIDEO_SUFFIXES, is_file, is_folder, is_picture, local_path
 
 logger = logging.getLogger(__name__)
@@ -47,30 +48,40 @@ def _files(path: Path) -> list[Path]:
 
 
 class Pictures:
-    """Every stride-th picture; `index` is its position and `time_s` too, in seconds."""
+    """Every stride-th picture; `index` is its position and `time_s` too, in seconds.
 
-    live = False
+    At real time there is one a second; a loop begins again with the first, and index and time go on.
+    """
+
     frame_count: int | None = None
 
     def __init__(self, path: Path, options: SourceOptions) -> None:
         self.uri = redact(str(path))
-        self._path, self._options = path, options
+        self.live = options.realtime
+        self._path, self._options, self._pace = path, options, Pace()
         self._names: list[Path] | None = None
         self._position = 0
-        self._unreadable: list[str] = []
+        self._round = 0  # pictures until it is over, or begins again
+        self._skipped = 0  # since the last that could be read
         self._closed = False
 
     def read(self, timeout_s: float = 1.0) -> Read:
-        """The next picture or END. timeout_s is not used."""
+        """The next picture or END; at real time also TIMEOUT, if none is due within timeout_s."""
         if self._closed:
-            raise SourceError(f"{self.uri} is closed", why="read after close", cure="open it again")
+            raise closed(self.uri)
         names = self._list() if self._names is None else self._names
-        while self._position < len(names):
+        deadline = time.monotonic() + timeout_s
+        while self._position < len(names) or self._options.loop:
+            if self._options.realtime and not self._pace.wait(self._position, deadline):
+                return TIMEOUT
             index, self._position = self._position, self._position + self._options.stride
             try:
-                return self._frame(names[index], index)
+                frame = self._frame(names[index % len(names)], index)
             except SourceError as error:
-                self._skip(error, len(names))
+                self._skip(error, index, len(names))
+                continue
+            self._skipped = 0
+            return frame
         return END
 
     def close(self) -> None:
@@ -84,11 +95,13 @@ class Pictures:
                 f"cannot list {self._path}",
                 why=error.strerror or str(error),
                 cure="check the folder's permissions",
+                code="unreadable",
             ) from None
         self._names = [path for path in found if is_picture(path) and is_file(path)]
         if not self._names:
             raise _no_pictures(self._path, found)
-        self.frame_count = ceil(len(self._names) / self._options.stride)
+        self._round = ceil(len(self._names) / self._options.stride)
+        self.frame_count = None if self._options.loop else self._round
         return self._names
 
     def _frame(self, path: Path, index: int) -> Frame:
@@ -102,17 +115,19 @@ class Pictures:
             received_ns=time.monotonic_ns(),
         )
 
-    def _skip(self, error: SourceError, count: int) -> None:
+    def _skip(self, error: SourceError, index: int, count: int) -> None:
         """Go on behind an unreadable picture; fail if it was the only one, or if all were like it."""
-        self._unreadable.append(error.what)
+        self._skipped += 1
         if count == 1:
             raise error
-        logger.warning("%s: %s; skipped", error.what, error.why)
-        if len(self._unreadable) == self.frame_count:
+        if index < count:  # in a loop, once
+            logger.warning("%s: %s; skipped", error.what, error.why)
+        if self._skipped == self._round:
             raise SourceError(
                 f"no picture of {self._path} can be read",
-                why=f"all {self.frame_count} failed, the last with: {error.why}",
+                why=f"all {self._round} failed, the last with: {error.why}",
                 cure="check that they are pictures and were copied whole",
+                code="unreadable",
             )
 
 
@@ -137,7 +152,10 @@ def read_picture(path: Path) -> Array:
         why = "it is larger than OpenCV allows" if "PIXELS" in str(error) else why
     if image is None:
         raise SourceError(
-            f"cannot read the picture {path}", why=why, cure="convert it to .jpg or .png, or remove it"
+            f"cannot read the picture {path}",
+            why=why,
+            cure="convert it to .jpg or .png, or remove it",
+            code="unreadable",
         )
     return image
 
@@ -148,5 +166,8 @@ def _no_pictures(path: Path, found: Sequence[Path]) -> SourceError:
     if videos:
         cure = f"it holds videos: name them one by one, such as {videos[0]}"
     return SourceError(
-        f"{path} holds no picture", why=f"none of the {len(found)} names in it ends as one", cure=cure
+        f"{path} holds no picture",
+        why=f"none of the {len(found)} names in it ends as one",
+        cure=cure,
+        code="empty",
     )

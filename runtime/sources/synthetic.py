@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from vedette.runtime.errors import SourceError, UsageError
+from vedette.runtime.errors import UsageError
 from vedette.runtime.frame import Array, Frame
-from vedette.runtime.sources import END, TIMEOUT, Read, SourceOptions
+from vedette.runtime.sources import END, TIMEOUT, Read, SourceOptions, closed
 
 SCHEME = "synthetic:"
 # Digits of 3 x 5 pixels: one octal figure a row.
@@ -53,6 +53,7 @@ class Synthetic:
     def __init__(self, uri: str, pattern: Pattern, options: SourceOptions) -> None:
         self.uri = uri
         self.live = pattern.live
+        self.lasting = pattern.live and pattern.frames is None
         self.frame_count = None if pattern.frames is None else ceil(pattern.frames / options.stride)
         self._pattern, self._options = pattern, options
         self._index = 0
@@ -62,7 +63,7 @@ class Synthetic:
     def read(self, timeout_s: float = 1.0) -> Read:
         """The next frame; TIMEOUT if it is not due within timeout_s; END."""
         if self._closed:
-            raise SourceError(f"{self.uri} is closed", why="read after close", cure="open it again")
+            raise closed(self.uri)
         pattern, index = self._pattern, self._index
         if index >= (inf if pattern.frames is None else pattern.frames):
             return END
@@ -81,6 +82,9 @@ class Synthetic:
 
     def close(self) -> None:
         self._closed = True
+
+    def again(self) -> "Synthetic":
+        return Synthetic(self.uri, self._pattern, self._options)
 
     def _wait(self, due_s: float, timeout_s: float) -> bool:
         """Sleep until a frame is due, timeout_s at most; whether it is."""

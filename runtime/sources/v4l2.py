@@ -1,20 +1,24 @@
 """A camera on this machine: its number, or /dev/videoN."""
 
+import os
 import re
 import sys
 import time
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vedette.runtime.errors import SourceError
 from vedette.runtime.frame import Frame
-from vedette.runtime.sources import Read, SourceOptions
-from vedette.runtime.sources._decode import DEFAULT_RATE, Clock
+from vedette.runtime.sources import Read, SourceOptions, closed
+from vedette.runtime.sources._clock import Clock
+from vedette.runtime.sources._decode import DEFAULT_RATE
 
 if TYPE_CHECKING:
     import cv2
 
 DEVICES = Path("/dev")
+SELECT_TIMEOUT = "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"
 
 
 def claims(uri: str) -> bool:
@@ -29,6 +33,7 @@ class LocalCamera:
     """Frames as the driver hands them over; a device that hands over none has failed."""
 
     live = True
+    lasting = True
     frame_count: int | None = None
 
     def __init__(self, number: int, options: SourceOptions) -> None:
@@ -40,23 +45,30 @@ class LocalCamera:
         self._closed = False
 
     def read(self, timeout_s: float = 1.0) -> Read:
-        """The next frame. timeout_s is not used: the driver's own time-out, 10 s, ends the wait."""
+        """The next frame. timeout_s is not used: OpenCV waits for the driver until the read time-out, in whole seconds.
+
+        It reads that once a process, so that the first camera's counts, and 10 s if OpenCV was used before.
+        """
         if self._closed:
-            raise SourceError(f"{self.uri} is closed", why="read after close", cure="open it again")
+            raise closed(self.uri)
         capture = self._capture or self._open()
         while True:
             index, wanted = self._decoded, self._decoded % self._options.stride == 0
             if not capture.grab():
                 raise self._error(
-                    "sends no frames", "unplugged, used by another program, or its driver has failed"
+                    "sends no frames",
+                    "unplugged, used by another program, or its driver has failed",
+                    "silent",
                 )
             self._decoded += 1
             received_ns = time.monotonic_ns()
-            time_s = self._clock.seconds(
-                index, received_ns / 1e9
-            )  # drivers' own time stamps cannot be relied on
+            # Drivers' own time stamps cannot be relied on.
+            time_s = self._clock.seconds(None, arrived_s=received_ns / 1e9)
             if wanted:
                 return self._frame(capture, index, time_s, received_ns)
+
+    def again(self) -> "LocalCamera":
+        return LocalCamera(self._number, self._options)
 
     def close(self) -> None:
         self._closed = True
@@ -65,19 +77,22 @@ class LocalCamera:
             self._capture = None
 
     def _open(self) -> "cv2.VideoCapture":
+        os.environ.setdefault(SELECT_TIMEOUT, str(ceil(self._options.read_timeout_s)))
         import cv2
 
         if (
             sys.platform == "linux" and not (DEVICES / f"video{self._number}").exists()
         ):  # OpenCV would complain aloud
             present = ", ".join(sorted(str(path) for path in DEVICES.glob("video*"))) or "none"
-            raise self._error("does not exist", f"the cameras of this machine: {present}")
+            raise self._error("does not exist", f"the cameras of this machine: {present}", "missing")
         self._capture = cv2.VideoCapture(
             self._number, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY
         )
         if not self._capture.isOpened():
             raise self._error(
-                "cannot be opened", "used by another program, no camera, or not permitted to this user"
+                "cannot be opened",
+                "used by another program, no camera, or not permitted to this user",
+                "refused",
             )
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self._clock.rate = rate if 0 < rate <= 1000 else DEFAULT_RATE
@@ -87,7 +102,9 @@ class LocalCamera:
         found, image = capture.retrieve()
         if not found:
             raise self._error(
-                "sends frames that cannot be decoded", "the driver's pixel format is not known to OpenCV"
+                "sends frames that cannot be decoded",
+                "the driver's pixel format is not known to OpenCV",
+                "unreadable",
             )
         return Frame(
             planes=(image,),
@@ -99,6 +116,6 @@ class LocalCamera:
             rate=self._clock.rate,
         )
 
-    def _error(self, what: str, why: str) -> SourceError:
+    def _error(self, what: str, why: str, code: str) -> SourceError:
         cure = "v4l2-ctl --list-devices names the cameras; a user needs the group video"
-        return SourceError(f"the camera {self.uri} {what}", why=why, cure=cure)
+        return SourceError(f"the camera {self.uri} {what}", why=why, cure=cure, code=code)

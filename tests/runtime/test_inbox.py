@@ -70,3 +70,39 @@ def test_taking_from_finished_streams_returns_at_once() -> None:
     inbox.finish("cam0")
     assert inbox.take(timeout_s=60) == []
     assert inbox.exhausted
+
+
+def test_what_waited_longest_comes_first_when_not_all_fit() -> None:
+    inbox = Inbox()
+    names = ("cam0", "cam1", "cam2")
+    for name in names:
+        inbox.add(name, lossless=False)
+    served = []
+    for index in range(6):
+        for name in names:
+            inbox.put(frame(name, index))
+        served += [(taken.stream, taken.index) for taken, _ in inbox.take(0, limit=1)]
+    assert [name for name, _ in served] == [*names, *names]
+    assert [index for _, index in served] == list(range(6)), "and it is the newest of its stream"
+
+
+def test_a_batch_waits_for_the_others_but_not_for_long() -> None:
+    inbox = Inbox()
+    for name in ("cam0", "cam1", "cam2"):
+        inbox.add(name, lossless=False)
+    inbox.put(frame("cam0", 0))
+    inbox.finish("cam2")
+    threading.Timer(0.02, lambda: inbox.put(frame("cam1", 0))).start()
+    assert len(inbox.take(1, limit=3, fill_s=5)) == 2, "cam2 has ended and is not waited for"
+    inbox.put(frame("cam0", 1))
+    assert len(inbox.take(1, limit=3, fill_s=0.01)) == 1
+
+
+def test_drops_are_counted_for_ever_too() -> None:
+    inbox = Inbox()
+    inbox.add("cam0", lossless=False)
+    for index in range(10):
+        inbox.put(frame("cam0", index))
+        if index % 3 == 0:
+            inbox.take(0)
+    assert inbox.superseded("cam0") == 6, "taken: 0, 3, 6, 9"

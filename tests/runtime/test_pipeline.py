@@ -19,10 +19,13 @@ from vedette.runtime.sources import END, TIMEOUT, Read
 class ListSource:
     """Plays back what read() shall return or raise."""
 
-    live, frame_count = False, None
+    frame_count, lasting = None, False
 
     def __init__(self, script: Sequence[Any], *, uri: str = "list", live: bool = False) -> None:
         self._script, self.uri, self.live, self.closed = list(script), uri, live, False
+
+    def again(self) -> "ListSource":
+        raise AssertionError("what does not last is not opened again")
 
     def read(self, timeout_s: float = 1.0) -> Read:
         step = self._script.pop(0) if self._script else END

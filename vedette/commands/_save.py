@@ -1,8 +1,11 @@
-"""Which sink `--save` means: a picture or video file for one source, a folder for any number; and what outputs cannot be."""
+"""Where `run` writes to: what `--save` means, the sinks that its flags ask for, and what outputs cannot be."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from vedette.runtime.draw import disk_error
 from vedette.runtime.errors import UsageError
 from vedette.runtime.manifest import Manifest
 from vedette.runtime.sinks import Sink
@@ -78,3 +81,52 @@ def check_one_pose(folder: str, models: Sequence[Manifest]) -> None:
         why=f"{' and '.join(poses)} would write the same files" if poses else told,
         cure="vedette run openpose-thin SOURCE --openpose-json DIR, say; --json takes the results of any model",
     )
+
+
+def sinks_for(
+    sources: Mapping[str, Source], where: str, json: str, poses: str, stop: threading.Event, *, show: bool
+) -> list[Sink]:
+    """The sinks that the flags ask for, each with its writer thread."""
+    from vedette.runtime.sinks._background import Background
+    from vedette.runtime.sinks.jsonl import JsonLinesSink
+    from vedette.runtime.sinks.openpose import OpenPoseSink
+    from vedette.runtime.sinks.window import WindowSink
+
+    plain: list[Sink] = []
+    if where:
+        plain.append(saver(where, sources))
+    if poses:
+        plain.append(OpenPoseSink(poses))
+    if json:
+        plain.append(JsonLinesSink(json))
+    if show:
+        plain.append(WindowSink("vedette", stop))
+    lossless = not any(source.live for source in sources.values())
+    return [Background(sink, lossless=lossless) for sink in plain]
+
+
+@contextlib.contextmanager
+def removed_if_empty(folder: str) -> Iterator[None]:
+    """A run that saved nothing leaves no numbered folder behind."""
+    try:
+        yield
+    finally:
+        if folder:
+            with contextlib.suppress(OSError):
+                Path(folder).rmdir()
+
+
+def next_run(root: Path, *, make: bool) -> Path:
+    """The next runs/run-N; made at once, so that a run beside this one takes another."""
+    number = 1 + max(
+        (int(path.name[4:]) for path in root.glob("run-*") if path.name[4:].isdecimal()), default=0
+    )
+    while make:
+        try:
+            (root / f"run-{number}").mkdir(parents=True)
+            break
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise disk_error(root, error) from None
+    return root / f"run-{number}"

@@ -3,9 +3,9 @@
 import contextlib
 from dataclasses import replace
 
+from vedette.commands._driving import signals
 from vedette.commands._progress import Progress
 from vedette.commands._save import check_apart, saver
-from vedette.commands.run import _signals
 from vedette.runtime.generation import Generator
 from vedette.runtime.pipeline import Pipeline
 from vedette.runtime.request import Images, Request, refuse
@@ -34,7 +34,7 @@ def draw_stream(generator: Generator, request: Request, images: Images, uri: str
     runner = generator.stream(replace(request, count=None))
     source = open_source(uri, SourceOptions(stream="cam0"))
     sources = {"cam0": source}
-    with contextlib.closing(runner), _signals() as (stop, received):
+    with contextlib.closing(runner), signals() as (stop, received):
         sinks = [Background(saver(out, sources), lossless=not source.live)]
         pipeline = Pipeline(sources, [runner], sinks, max_frames=request.count, stop=stop)
         with Progress(sources, request.count, lines=False) as progress:

@@ -2,31 +2,46 @@
 
 import contextlib
 import re
-import signal
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
+from vedette.commands._driving import drive, print_plan, signals
 from vedette.commands._progress import Progress
-from vedette.commands._save import check_apart, check_one_pose, saver
-from vedette.runtime.draw import disk_error
+from vedette.commands._save import check_apart, check_one_pose, next_run, removed_if_empty, sinks_for
 from vedette.runtime.errors import UsageError
 from vedette.runtime.find import is_model
 from vedette.runtime.model import Model
 from vedette.runtime.pipeline import Pipeline, Policy
 from vedette.runtime.preprocess import Size
-from vedette.runtime.sinks import Sink
 from vedette.runtime.sources import Source, SourceOptions, open_source, stream_names
+
+IN_THE_FILE = [
+    "conf",
+    "iou",
+    "max_det",
+    "classes",
+    "imgsz",
+    "backend",
+    "vid_stride",
+    "realtime",
+    "loop",
+    "track",
+    "openpose_json",
+]
 
 
 def run(
+    context: typer.Context,
     items: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL… SOURCE…", help="Zoo names, model files or bundles, then sources."),
+        typer.Argument(
+            metavar="MODEL… SOURCE… | CAMERAS.YAML",
+            help="Zoo names, model files or bundles, then sources; or a file that names both.",
+        ),
     ],
     save: Annotated[str, typer.Option(help="Folder, video or picture to write annotated frames to.")] = "",
     json: Annotated[
@@ -36,6 +51,8 @@ def run(
         str, typer.Option(help="Folder for OpenPose's JSON of a pose model, one file a frame.")
     ] = "",
     show: Annotated[bool, typer.Option("--show", help="Show annotated frames in a window.")] = False,
+    serve: Annotated[str, typer.Option(help="HOST:PORT for /metrics and /healthz.")] = "",
+    track: Annotated[bool, typer.Option("--track", help="Give objects identities over time.")] = False,
     conf: Annotated[
         float | None,
         typer.Option(help="Lowest score that is kept. [default: the task's, 0.25 for detection]"),
@@ -55,20 +72,40 @@ def run(
     ] = "",
     max_frames: Annotated[int | None, typer.Option(help="Stop after so many frames of each stream.")] = None,
     vid_stride: Annotated[int, typer.Option(help="Run every so-manieth frame.")] = 1,
+    realtime: Annotated[
+        bool, typer.Option("--realtime", help="Play files at their own rate, as a camera would.")
+    ] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin files again at their end, for ever.")] = False,
     connect_timeout: Annotated[float, typer.Option(help="Seconds for a source's first frame.")] = 10.0,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")] = False,
 ) -> int:
     """Run models over pictures, videos and cameras."""
+    if items[0].lower().endswith((".yaml", ".yml")):
+        from vedette.commands._cameras import run_cameras
+
+        _check_file_alone(context, items)
+        return run_cameras(
+            items[0],
+            save=save,
+            json=json,
+            show=show,
+            serve=serve,
+            policy=_policy(policy),
+            max_frames=max_frames,
+            plan=plan,
+        )
     models, uris = _split(items)
     _check_ranges(conf, iou, max_det, max_frames, vid_stride, connect_timeout, policy)
-    sources = _sources(uris, vid_stride, connect_timeout)
+    one_try = min(connect_timeout, SourceOptions().open_timeout_s)
+    base = SourceOptions(stride=vid_stride, open_timeout_s=one_try, realtime=realtime, loop=loop)
+    sources = _sources(uris, base)
     check_apart(save, json, uris)
     told = bool(json or openpose_json or show)
-    where = save or ("" if told else str(_next_run(Path("runs"), make=not plan)))
+    where = save or ("" if told else str(next_run(Path("runs"), make=not plan)))
     closing = contextlib.ExitStack()
-    with _signals() as (stop, received), _removed_if_empty("" if save else where), closing:
+    with signals() as (stop, received), removed_if_empty("" if save else where), closing:
         # made before the models are loaded, so that an output that cannot be written is refused at once
-        sinks = [] if plan else _sinks(sources, where, json, openpose_json, stop, show=show)
+        sinks = [] if plan else sinks_for(sources, where, json, openpose_json, stop, show=show)
         options = {"conf": conf, "iou": iou, "max_det": max_det}
         loaded = [
             closing.enter_context(
@@ -77,17 +114,35 @@ def run(
             for model in models
         ]
         check_one_pose(openpose_json, [model.manifest for model in loaded])
-        runners = [model.runner(classes=_class_list(classes)) for model in loaded]
+        chosen_classes = _class_list(classes)
+        trackers = [model.tracker() for model in loaded] if track else []
+        runners = [model.runner(classes=chosen_classes, tracked=track) for model in loaded]
         if plan:
-            _print_plan(loaded, sources, where)
+            print_plan(loaded, sources, where)
             return 0
-        chosen: Policy | None = "latest" if policy == "latest" else "all" if policy == "all" else None
-        pipeline = Pipeline(sources, runners, sinks, chosen, max_frames, connect_timeout, stop)
+        pipeline = Pipeline(
+            sources, runners, sinks, _policy(policy), max_frames, connect_timeout, stop, trackers=trackers
+        )
         with Progress(sources, max_frames, lines=not (save or told), quiet=json == "-") as progress:
-            for frame, results in pipeline.run():
-                progress.step(frame, results)
+            drive(pipeline, progress, serve=serve)
         progress.report(where, [model.backend for model in loaded], pipeline.failures)
         return 128 + received[0] if received else 0
+
+
+def _check_file_alone(context: typer.Context, items: Sequence[str]) -> None:
+    """A cameras file says what runs, so that nothing on the command line may say it otherwise."""
+    given = [name for name in IN_THE_FILE if str(context.get_parameter_source(name)).endswith("COMMANDLINE")]
+    if len(items) > 1 or given:
+        more = [f"--{name.replace('_', '-')}" for name in given] or items[1:]
+        raise UsageError(
+            f"{items[0]} and {more[0]} do not go together",
+            why="the file names the models and cameras, and how they run",
+            cure="write it into the file; vedette config schema shows its keys",
+        )
+
+
+def _policy(text: str) -> Policy | None:
+    return "latest" if text == "latest" else "all" if text == "all" else None
 
 
 def _split(items: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -143,9 +198,9 @@ def _check_ranges(
             raise UsageError(f"{flag} {value} is out of range", why=why, cure=f"use {example}, say")
 
 
-def _sources(uris: Sequence[str], stride: int, timeout: float) -> dict[str, Source]:
+def _sources(uris: Sequence[str], options: SourceOptions) -> dict[str, Source]:
     return {
-        name: open_source(uri, SourceOptions(stream=name, stride=stride, connect_timeout_s=timeout))
+        name: open_source(uri, replace(options, stream=name))
         for name, uri in zip(stream_names(len(uris)), uris, strict=True)
     }
 
@@ -165,83 +220,3 @@ def _class_list(text: str) -> list[int | str]:
     """'person, 2' as ['person', 2]."""
     parts = [part.strip() for part in text.split(",")]
     return [int(part) if part.isdecimal() else part for part in parts if part]
-
-
-def _sinks(
-    sources: dict[str, Source], where: str, json: str, poses: str, stop: threading.Event, *, show: bool
-) -> list[Sink]:
-    """The sinks that the flags ask for, each with its writer thread."""
-    from vedette.runtime.sinks._background import Background
-    from vedette.runtime.sinks.jsonl import JsonLinesSink
-    from vedette.runtime.sinks.openpose import OpenPoseSink
-    from vedette.runtime.sinks.window import WindowSink
-
-    plain: list[Sink] = []
-    if where:
-        plain.append(saver(where, sources))
-    if poses:
-        plain.append(OpenPoseSink(poses))
-    if json:
-        plain.append(JsonLinesSink(json))
-    if show:
-        plain.append(WindowSink("vedette", stop))
-    lossless = not any(source.live for source in sources.values())
-    return [Background(sink, lossless=lossless) for sink in plain]
-
-
-@contextlib.contextmanager
-def _removed_if_empty(folder: str) -> Iterator[None]:
-    """A run that saved nothing leaves no numbered folder behind."""
-    try:
-        yield
-    finally:
-        if folder:
-            with contextlib.suppress(OSError):
-                Path(folder).rmdir()
-
-
-def _next_run(root: Path, *, make: bool) -> Path:
-    """The next runs/run-N; made at once, so that a run beside this one takes another."""
-    number = 1 + max(
-        (int(path.name[4:]) for path in root.glob("run-*") if path.name[4:].isdecimal()), default=0
-    )
-    while make:
-        try:
-            (root / f"run-{number}").mkdir(parents=True)
-            break
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            raise disk_error(root, error) from None
-    return root / f"run-{number}"
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[tuple[threading.Event, list[int]]]:
-    """SIGINT and SIGTERM end the run after the frame at hand; the same signal again ends it at once."""
-    stop, received = threading.Event(), list[int]()
-
-    def handle(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop, received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _print_plan(models: Sequence[Model], sources: dict[str, Source], where: str) -> None:
-    for model in models:
-        spec = model.manifest.inputs[0]
-        print(
-            f"model   {model.manifest.name}: {model.manifest.task}, {model.manifest.precision}, {model.backend}"
-        )
-        print(f"        input {spec.name} {list(spec.shape)} {spec.pixel_format}, {spec.resize.rule}")
-        print(f"        decoder {model.manifest.decoder.family}")
-    for name, source in sources.items():
-        print(f"source  {name}: {source.uri}{' (live)' if source.live else ''}")
-    print(f"save    {where or 'nothing'}")

@@ -13,19 +13,22 @@ from vedette.runtime import plugins, sources
 from vedette.runtime.draw import write_picture
 from vedette.runtime.errors import SourceError
 from vedette.runtime.frame import Frame
-from vedette.runtime.sources import END, SourceOptions, open_source
+from vedette.runtime.sources import END, Lasting, SourceOptions, open_source
 
 PACKAGE = "vedette.runtime.sources"
 EXAMPLES = {"file": "clip.mp4", "images": "pictures", "synthetic": "synthetic:64x48?frames=3"}
 CLAIMED = {
+    "csi": ["csi://0", "CSI://1?width=640&height=480"],
     "file": ["clip.mp4", "./0", "clip.xyz", "[a].mp4", "file:CWD/clip.mp4"],
     "images": ["pictures", "bus.JPG", "*.JPG", "pictures/", "[a]", "file:CWD/bus.JPG", "."],
+    "http": ["http://cam/1.mjpg", "HTTPS://me:pa@cam/live.m3u8"],
+    "mpegts": ["udp://@:5000", "TCP://cam:5000"],
     "rtsp": ["rtsp://cam/1", "RTSPS://me:pa@cam/1?x=[*]"],
     "synthetic": ["synthetic:", "Synthetic:64x48", "synthetic:nonsense"],
     "v4l2": ["0", "12", "/dev/video0"],
 }
 UNCLAIMED = [
-    "", "nothing.mp4", "nothing/", "*.nothing", "http://cam/1.mjpg", "udp://1.2.3.4:5", "rtmp://cam/1", "file://host/clip.mp4",
+    "", "nothing.mp4", "nothing/", "*.nothing", "rtmp://cam/1", "httpx://cam", "concat:a|b", "subfile:a", "file://host/clip.mp4",
     "file:///nothing.mp4", "\0", "x" * 5000, "-1", "/dev/video", "/dev/null", "s3://bucket/clip.mp4", "٣",
 ]  # fmt: skip
 
@@ -69,6 +72,11 @@ def test_opening_opens_nothing_and_closing_twice_is_fine(folder: Path, name: str
     source = open_source(CLAIMED[name][0], SourceOptions(stream="gate"))
     assert isinstance(source.uri, str)
     assert isinstance(source.live, bool)
+    if isinstance(source, Lasting):
+        anew = source.again()
+        assert anew is not source
+        assert (anew.uri, anew.live, anew.lasting) == (source.uri, source.live, source.lasting)
+        anew.close()
     assert source.frame_count is None or source.frame_count > 0
     source.close()
     source.close()

@@ -1,7 +1,11 @@
 """Videos: every frame once, in order, upright, at its time; and files that are none refused."""
 
+import contextlib
 import logging
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import av
@@ -12,7 +16,9 @@ from clips import Array, index_in, psnr, write_video
 
 from vedette.runtime.errors import SourceError
 from vedette.runtime.frame import Frame
-from vedette.runtime.sources import END, SourceOptions, open_source
+from vedette.runtime.sources import END, TIMEOUT, SourceOptions, open_source
+
+SUFFIXES = (".mp4", ".ts", ".h264")
 
 
 def read_all(uri: str | Path) -> list[Frame]:
@@ -201,3 +207,87 @@ def test_a_file_that_vanished_is_an_error_of_the_source(tmp_path: Path, clip: Pa
     with pytest.raises(SourceError) as error:
         source.read()
     assert "No such file" in error.value.why
+
+
+def test_at_real_time_frames_come_when_they_are_due(clip: Path) -> None:
+    source = open_source(str(clip), SourceOptions(realtime=True))
+    assert source.live
+    started, frames, late = time.monotonic(), [], 0
+    while (found := source.read(timeout_s=0.01)) is not END:
+        if isinstance(found, Frame):
+            late += time.monotonic() - started < found.time_s
+            frames.append(found)
+    assert late == 0
+    assert 29 / 25 <= time.monotonic() - started < 3.0
+    assert [frame.index for frame in frames] == list(range(30))
+    assert {frame.suspect for frame in frames} == {False}
+
+
+def test_a_frame_that_is_not_due_is_a_time_out_in_time(tmp_path: Path) -> None:
+    source = open_source(
+        str(write_video(tmp_path / "slow.mkv", 3, ticks=(0, 5000, 6000))), SourceOptions(realtime=True)
+    )
+    assert isinstance(source.read(), Frame)
+    started = time.monotonic()
+    assert source.read(timeout_s=0.05) is TIMEOUT
+    assert time.monotonic() - started < 1.0
+    source.close()
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".ts", ".h264"])
+def test_a_loop_begins_again_and_goes_on_in_index_and_time(tmp_path: Path, suffix: str) -> None:
+    source = open_source(str(write_video(tmp_path / f"clip{suffix}", 12)), SourceOptions(loop=True))
+    frames = [found for found in (source.read() for _ in range(30)) if isinstance(found, Frame)]
+    assert source.frame_count is None
+    source.close()
+    assert [frame.index for frame in frames] == list(range(30))
+    assert [index_in(frame.bgr()) for frame in frames] == [index % 12 for index in range(30)]
+    np.testing.assert_allclose([frame.time_s for frame in frames], np.arange(30) / 25, atol=2e-3)
+
+
+def test_a_damaged_video_at_real_time_is_suspect_where_its_decoder_complains(tmp_path: Path) -> None:
+    path = damage(write_video(tmp_path / "clip.mp4"), slice(13, 14))
+    source = open_source(str(path), SourceOptions(realtime=True))
+    frames = [found for found in iter(source.read, END) if isinstance(found, Frame)]
+    source.close()
+    assert [index_in(frame.bgr()) for frame in frames if frame.suspect] == [14, 15, 16, 17, 18, 19]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_mutated_videos_raise_only_our_errors(tmp_path: Path, clip: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    path = tmp_path / f"clip{SUFFIXES[seed % 3]}"
+    data = np.frombuffer(write_video(path).read_bytes(), np.uint8).copy()
+    places = rng.random(len(data)) < 10 ** rng.uniform(-4, -2)
+    data[places] ^= (1 << rng.integers(0, 8, places.sum())).astype(np.uint8)
+    path.write_bytes(data[: len(data) if seed % 2 else int(rng.integers(len(data)))].tobytes())
+    source = open_source(str(path), SourceOptions(realtime=seed % 5 == 0, tap=lambda packet: None))
+    with contextlib.suppress(SourceError):
+        for _ in range(200):
+            if source.read(0.0) is END:
+                break
+    source.close()
+
+
+def test_a_decoder_with_threads_is_freed_while_its_damage_is_being_told(tmp_path: Path) -> None:
+    """PyAV frees it holding the GIL, which its threads want for their messages: in a process that may hang."""
+    path = write_video(tmp_path / "clip.ts", 100, size=(640, 360), g="50")
+    data = np.frombuffer(path.read_bytes(), np.uint8).copy()
+    data[np.random.default_rng(1).integers(0, len(data), 400)] ^= 255
+    path.write_bytes(data.tobytes())
+    script = f"""
+from vedette.runtime.sources import END, open_source
+from vedette.runtime.sources._complaints import listen
+listen()
+for attempt in range(200):
+    source = open_source({str(path)!r})
+    for _ in range(attempt % 20 + 1):
+        source.read()
+    if attempt % 2:
+        source.close()
+    del source
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

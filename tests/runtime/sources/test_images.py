@@ -2,6 +2,7 @@
 
 import logging
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from clips import Array, numbered_picture, psnr
 
 from vedette.runtime.errors import SourceError
 from vedette.runtime.frame import Frame
-from vedette.runtime.sources import END, SourceOptions, open_source
+from vedette.runtime.sources import END, TIMEOUT, SourceOptions, open_source
 
 
 def read_all(uri: str | Path) -> list[Frame]:
@@ -152,3 +153,35 @@ def test_a_folder_of_videos_says_to_name_them(tmp_path: Path) -> None:
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="holds no picture"):
         read_all(tmp_path)
+
+
+def test_a_loop_begins_again_and_warns_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("1.png", "3.png"):
+        picture(tmp_path / name)
+    (tmp_path / "2.png").write_text("no picture")
+    source = open_source(str(tmp_path), SourceOptions(loop=True))
+    frames = [found for found in (source.read() for _ in range(6)) if isinstance(found, Frame)]
+    assert [frame.index for frame in frames] == [0, 2, 3, 5, 6, 8]
+    assert source.frame_count is None
+    assert len(caplog.records) == 1
+
+
+def test_a_loop_without_one_readable_picture_fails(tmp_path: Path) -> None:
+    for name in ("1.png", "2.png"):
+        (tmp_path / name).write_text("no picture")
+    with pytest.raises(SourceError) as error:
+        open_source(str(tmp_path), SourceOptions(loop=True)).read()
+    assert "all 2 failed" in error.value.why
+
+
+def test_at_real_time_there_is_a_picture_a_second(tmp_path: Path) -> None:
+    for name in ("1.png", "2.png"):
+        picture(tmp_path / name)
+    source = open_source(str(tmp_path), SourceOptions(realtime=True))
+    assert source.live
+    started = time.monotonic()
+    assert isinstance(source.read(0.1), Frame)
+    assert source.read(0.1) is TIMEOUT
+    assert isinstance(source.read(2.0), Frame)
+    assert time.monotonic() - started >= 1.0
+    assert source.read(0.1) is END

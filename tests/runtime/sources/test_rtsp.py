@@ -15,11 +15,11 @@ import pytest
 
 from vedette.runtime.errors import SourceError
 from vedette.runtime.frame import Frame
-from vedette.runtime.sources import Source, SourceOptions, open_source
+from vedette.runtime.sources import TIMEOUT, Lasting, Source, SourceOptions, open_source
 
 CameraAt = Callable[..., str]
 CONNECT_S, READ_S = 1.5, 0.5
-OPTIONS = SourceOptions(connect_timeout_s=CONNECT_S, read_timeout_s=READ_S)
+OPTIONS = SourceOptions(open_timeout_s=CONNECT_S, read_timeout_s=READ_S)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +84,7 @@ def test_a_silent_camera_is_given_up(camera: CameraAt) -> None:
     frames, error = frames_until_error(open_source(camera("--fault", "silent"), OPTIONS), within_s=20)
     assert not frames
     assert time.monotonic() - started < 3 * CONNECT_S
+    assert error.code == "timeout"
     assert "sent no picture within 1.5 s" in error.what
 
 
@@ -91,26 +92,63 @@ def test_a_stalled_camera_is_given_up(camera: CameraAt) -> None:
     frames, error = frames_until_error(open_source(camera("--fault", "stall=40"), OPTIONS), within_s=20)
     assert len(frames) >= 35
     assert time.monotonic_ns() / 1e9 - frames[-1].received_ns / 1e9 < 2 * READ_S + 1.0
+    assert error.code == "silent"
     assert "went silent" in error.what
 
 
-def test_a_camera_that_hangs_up_is_an_error_and_no_end(camera: CameraAt) -> None:
-    frames, error = frames_until_error(open_source(camera("--fault", "close=40"), OPTIONS), within_s=20)
+@pytest.mark.parametrize("fault", ["close=40", "rst=40"])
+def test_a_camera_that_hangs_up_is_an_error_at_once_and_no_end(camera: CameraAt, fault: str) -> None:
+    frames, error = frames_until_error(open_source(camera("--fault", fault), OPTIONS), within_s=20)
     assert len(frames) >= 35
-    assert "ended the stream" in error.what
+    assert time.monotonic_ns() / 1e9 - frames[-1].received_ns / 1e9 < 3 * 0.2
+    assert error.code == "ended"
 
 
-def test_packets_without_one_picture_are_an_error(camera: CameraAt) -> None:
+def test_a_camera_that_never_plays_is_given_up(camera: CameraAt) -> None:
     started = time.monotonic()
-    frames, error = frames_until_error(open_source(camera("--fault", "nokey"), OPTIONS), within_s=20)
-    assert not frames
+    _, error = frames_until_error(open_source(camera("--fault", "stall=0"), OPTIONS), within_s=20)
     assert time.monotonic() - started < 3 * CONNECT_S
-    assert "sent no picture within 1.5 s" in error.what
-    assert "key frame" in error.why
+    assert error.code == "timeout"
+
+
+def test_packets_without_one_picture_are_time_outs_and_never_block(camera: CameraAt) -> None:
+    source = open_source(camera("--fault", "nokey"), OPTIONS)
+    source.read(timeout_s=0.2)  # connects
+    for _ in range(5):
+        started = time.monotonic()
+        assert source.read(timeout_s=0.2) is TIMEOUT
+        assert time.monotonic() - started < 1.0
+    source.close()
+
+
+def test_a_session_without_parameter_sets_opens_from_those_in_the_stream(camera: CameraAt) -> None:
+    source = open_source(camera("--fault", "nosets"), OPTIONS)
+    frame = source.read(timeout_s=2.0)
+    source.close()
+    assert isinstance(frame, Frame)
+    assert frame.size == clips.SIZE
+
+
+def test_the_first_picture_comes_within_half_a_second(camera: CameraAt) -> None:
+    source = open_source(camera(), OPTIONS)
+    started = time.monotonic()
+    assert isinstance(source.read(timeout_s=2.0), Frame)
+    assert time.monotonic() - started < 3 * 0.5
+    source.close()
+
+
+def test_a_camera_comes_back(camera: CameraAt) -> None:
+    source = open_source(camera("--fault", "close=10"), OPTIONS)
+    frames_until_error(source, within_s=20)
+    assert isinstance(source, Lasting)
+    anew = source.again()
+    assert isinstance(anew.read(timeout_s=2.0), Frame)
+    anew.close()
 
 
 def test_a_stream_that_does_not_exist_is_said_to(camera: CameraAt) -> None:
     _, error = frames_until_error(open_source(camera("--fault", "missing"), OPTIONS), within_s=5)
+    assert error.code == "missing"
     assert "no stream of that name" in error.what
 
 
@@ -120,6 +158,7 @@ def test_a_refused_connection_is_an_error_at_once() -> None:
     started = time.monotonic()
     _, error = frames_until_error(open_source(f"rtsp://127.0.0.1:{port}/cam", OPTIONS), within_s=5)
     assert time.monotonic() - started < 1.0
+    assert error.code == "refused"
     assert "refused the connection" in error.what
 
 
@@ -136,6 +175,7 @@ def test_the_right_password_opens(camera: CameraAt) -> None:
 def test_a_wrong_password_is_said_but_never_shown(camera: CameraAt, password: str) -> None:
     source = open_source(camera(user="me:right", login=f"me:{password}"), OPTIONS)
     _, error = frames_until_error(source, within_s=5)
+    assert error.code == "login"
     assert "refused the user name or password" in error.what
     shown = "".join(traceback.format_exception(error)) + str(error) + repr(error.__context__) + source.uri
     assert password not in shown
