@@ -63,7 +63,7 @@ kernels/vedette.fatbin: $(CUDA) kernels/fatbin.py | build/nvrtc
 build/nvrtc: | $(BIN)/python            # apart, because PyTorch may pin another
 	$(BIN)/python -m pip install -q --target $@ 'nvidia-cuda-nvrtc-cu12==12.6.*'
 
-soak: zoo                               ## SECONDS=3600 make soak: memory, files and threads stay flat
+soak: zoo                               ## the fault tests at their own figures, 17 minutes; SECONDS=3600 make soak for longer
 	$(BIN)/python -m pytest -m soak -s
 
 gpu:                                    ## on a machine that has one: all that only it can tell, in build/gpu.json; docs/gpu.md

@@ -17,7 +17,7 @@ from vedette.runtime.sources import END, TIMEOUT, Lasting, Source
 from vedette.runtime.status import Event, State, Status
 
 READ_S = 0.5  # a reader looks up at least so often, where its source lets it
-STALL_S = 4.0  # without a picture, a stream that was live has stalled
+STALL_S = 3.0  # without a picture, a stream that was live has stalled
 FIRST_PICTURE_S = 8.0  # the same for one that connected and showed none yet
 REOPEN_S = 15.0  # without a picture: the connection is thrown away
 PAUSES_S = (0.5, 1.0, 5.0)  # the first pause, the longest of the first minute, and the longest after it
@@ -127,7 +127,7 @@ class Stream:
         try:
             return self._pump(source, deliver, stop)
         except SourceError as error:
-            return error
+            return error.with_traceback(None)  # which would hold the decoder and its last picture
         except Exception as error:  # noqa: BLE001  a fault of one source must not stop the others
             return SourceError(f"{self.uri} failed", why=f"{type(error).__name__}: {error}")
 

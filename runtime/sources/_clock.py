@@ -10,6 +10,7 @@ from math import inf
 NUDGE_S = 1e-3  # between two frames with the same time
 REWIND_S = 1.0  # a larger step back is a new clock, a smaller one is jitter
 LEAP_S = 3.0  # a live stream whose stamps run further ahead of their arrival than this has set its clock
+LONGEST_S = 60.0  # until a frame is due: more is a broken stamp, and is not waited for
 
 
 class Clock:
@@ -66,7 +67,7 @@ class Pace:
     def wait(self, due_s: float, deadline: float) -> bool:
         """Sleep until due_s after the first call's due_s, but not beyond the deadline (time.monotonic); whether it is due."""
         now = time.monotonic()
-        if self._began is None:
+        if self._began is None or self._began + due_s > now + LONGEST_S:
             self._began = now - due_s
         due = self._began + due_s
         time.sleep(max(0.0, min(due, deadline) - now))

@@ -78,3 +78,11 @@ def test_a_pace_waits_until_a_frame_is_due_but_never_beyond_the_deadline() -> No
     assert 0.05 <= time.monotonic() - began < 0.2
     assert pace.wait(7.2, began + 10)
     assert time.monotonic() - began >= 0.2
+
+
+def test_a_broken_stamp_is_not_waited_for() -> None:
+    pace, began = Pace(), time.monotonic()
+    assert pace.wait(0.0, began + 5)
+    assert pace.wait(3600.0, began + 5)
+    assert pace.wait(3600.05, began + 5)
+    assert 0.04 < time.monotonic() - began < 3
