@@ -21,6 +21,7 @@ from vedette.runtime.plugins import load, names
 
 PREFERENCE = ("tensorrt", "onnxruntime", "openvino", "replay")
 BACKENDS = "vedette.runtime.backends"
+THREADS = "VEDETTE_THREADS"  # of a CPU backend, in the environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,10 @@ def check_contract(engine: Engine, manifest: Manifest) -> None:
 
 
 def cpu_threads() -> int:
-    """Threads for a CPU backend: the cores this process may use, 8 at most."""
+    """Threads for a CPU backend: what VEDETTE_THREADS says, else the cores this process may use, 8 at most."""
+    asked = os.environ.get(THREADS, "")
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
     return max(
         1, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     )
