@@ -4,6 +4,7 @@ In: a URI.  Out: Frames, or TIMEOUT, or END: three different things.
 Next: pipeline.py, which reads each source in its own thread.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -38,6 +39,7 @@ class SourceOptions:
         read_timeout_s: silence of the network after which a camera has failed; FFmpeg notices after twice that.
         transport: of rtsp: tcp or udp.
         realtime: a file is played at its own rate, as a camera sends it.
+        decoder: of what FFmpeg reads: nvdec is an NVIDIA GPU's, where it can, else software; nvv4l2 a Jetson's.
         loop: a file begins again at its end, for ever; its times and indices go on.
         tap: is handed every encoded packet, in the reader's thread; it must not wait.
     """
@@ -49,6 +51,7 @@ class SourceOptions:
     transport: Literal["tcp", "udp"] = "tcp"
     realtime: bool = False
     loop: bool = False
+    decoder: Literal["software", "nvdec", "nvv4l2"] = "software"
     tap: Tap | None = None
 
     def __post_init__(self) -> None:
@@ -94,7 +97,12 @@ def open_source(uri: str, options: SourceOptions = SourceOptions()) -> Source:
 
     Raises:
         SourceError: no scheme claims it.
+        UsageError: PyAV is too old for the decoder that is asked for.
     """
+    if options.decoder == "nvdec":
+        from vedette.runtime.sources._nvdec import accelerator
+
+        accelerator()
     package = __name__
     for name in names(package):
         plugin = load(package, name)
@@ -102,7 +110,7 @@ def open_source(uri: str, options: SourceOptions = SourceOptions()) -> Source:
             source: Source = plugin.open_source(uri, options)
             return source
     raise SourceError(
-        f"cannot tell what kind of source {redact(uri)!r} is",
+        f"cannot tell what kind of source {re.sub(r'^.*:.*@', '***@', redact(uri), flags=re.DOTALL)!r} is",
         why="no such file or folder, and no scheme that is known: " + ", ".join(names(package)),
         cure="give a video, picture, folder, glob, camera number, /dev/videoN, or what begins with a scheme",
     )

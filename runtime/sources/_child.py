@@ -1,6 +1,6 @@
-"""A program of its own that writes raw pictures into a pipe: a driver that hangs or crashes takes nothing else along.
+"""A program of its own that writes pictures into a pipe: a driver that hangs or crashes takes nothing else along.
 
-In: a command line.  Out: bytes, in time.  Next: csi.py.
+In: a command line, and for some what they are to read.  Out: bytes, in time.  Next: csi.py, _nvv4l2.py.
 The pictures have a pipe to themselves, since drivers print on standard output; what it prints is kept for the error.
 """
 
@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+
+from vedette.runtime.redaction import child_environment
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +36,12 @@ if os.getppid() == int(sys.argv[1]):
 class Child:
     """A running program. Start, read and close it in one thread."""
 
-    def __init__(self, command: Callable[[int], Sequence[str]]) -> None:
+    def __init__(self, command: Callable[[int], Sequence[str]], *, fed: bool = False) -> None:
         """Start it.
 
         Args:
             command: its command line, given the number of the open file that it is to write to.
+            fed: it is to read what exchange() writes, on its standard input.
 
         Raises:
             OSError: no process can be made.
@@ -48,10 +51,11 @@ class Child:
             launcher = (sys.executable, "-I", "-S", "-c", LAUNCHER, str(os.getpid()))
             self._process = subprocess.Popen(
                 [*launcher, *command(theirs)],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 pass_fds=(theirs,),
+                env=child_environment(),
             )
         except OSError:
             os.close(self._pictures)
@@ -60,13 +64,15 @@ class Child:
             os.close(theirs)
         assert self._process.stdout is not None
         self._prints = self._process.stdout.fileno()
+        self._feed = -1 if self._process.stdin is None else self._process.stdin.fileno()
         self._printed = b""
         self._open = True
         os.set_blocking(self._prints, False)
-        with contextlib.suppress(
-            OSError, AttributeError
-        ):  # F_SETPIPE_SZ: Python names it from 3.10 on, Linux only
-            fcntl.fcntl(self._pictures, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        if fed:
+            os.set_blocking(self._feed, False)
+        for pipe in [self._pictures, *([self._feed] if fed else [])]:
+            with contextlib.suppress(OSError, AttributeError):  # F_SETPIPE_SZ: Linux only
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def read_into(self, place: memoryview, deadline: float) -> int:
         """Read what there is, waiting for it until the deadline (time.monotonic).
@@ -77,17 +83,40 @@ class Child:
         Raises:
             EOFError: it has ended, or will write no more.
         """
+        return self.exchange(place, memoryview(b""), deadline)[0]
+
+    def exchange(self, place: memoryview, data: memoryview, deadline: float) -> tuple[int, int]:
+        """Read what there is, or else write what it takes, waiting for either until the deadline (time.monotonic).
+
+        Returns:
+            the numbers of bytes read and written; both 0 if neither was possible in time.
+
+        Raises:
+            EOFError: it has ended, or will read or write no more.
+        """
         while True:
-            ready, _, _ = select.select(self._sources(), [], [], max(0.0, deadline - time.monotonic()))
+            feed = [self._feed] if data else []
+            wait_s = max(0.0, deadline - time.monotonic())
+            ready, takes, _ = select.select(self._sources(), feed, [], wait_s)
             if self._pictures in ready:
                 count = os.readv(self._pictures, [place])
                 if count == 0:
                     raise EOFError
-                return count
+                return count, 0
+            if takes:
+                try:
+                    return 0, os.write(self._feed, data)
+                except BrokenPipeError:
+                    raise EOFError from None
             if self._prints in ready:
                 self._keep()
             if time.monotonic() >= deadline:
-                return 0
+                return 0, 0
+
+    def hang_up(self) -> None:
+        """Tell it that nothing more is written."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     def last_words(self) -> str:
         """What it printed last, in one line."""
@@ -101,6 +130,7 @@ class Child:
         self._open = False
         self._process.kill()
         os.close(self._pictures)
+        self.hang_up()
         if self._process.stdout is not None:
             self._process.stdout.close()
         try:

@@ -27,6 +27,7 @@ HARMLESS = re.compile(
     r"not enough frames|\bsei\b|side data|bad cseq|keepalive|retrying|unsupported extended|colou?r ?space",
     re.IGNORECASE,
 )
+REFUSED = "Failed setup for format"  # after all that a GPU says when it declines a stream, which software decodes then
 
 Messages = list[tuple[int, str, str]]  # level, who, what
 
@@ -46,7 +47,9 @@ def listen() -> None:
 
 def damage(messages: Messages) -> bool:
     """Whether one of them means that a picture is not what was sent."""
-    return any(DAMAGE.search(text) and not HARMLESS.search(text) for _, _, text in messages)
+    refusals = [number for number, (_, _, text) in enumerate(messages, 1) if REFUSED in text]
+    rest = messages[refusals[-1] :] if refusals else messages
+    return any(DAMAGE.search(text) and not HARMLESS.search(text) for _, _, text in rest)
 
 
 class Doubt:

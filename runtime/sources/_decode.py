@@ -18,7 +18,9 @@ from vedette.runtime.frame import Array, Frame
 from vedette.runtime.sources import END, TIMEOUT, Read, SourceOptions
 from vedette.runtime.sources._clock import Clock, Pace
 from vedette.runtime.sources._complaints import Doubt, damage, listen
+from vedette.runtime.sources._decoders import Decoder, decoder_of
 from vedette.runtime.sources._encoding import Packets
+from vedette.runtime.sources._nvv4l2 import Picture
 from vedette.runtime.sources._picture import kind, planes, upright
 
 if TYPE_CHECKING:
@@ -120,6 +122,7 @@ class FrameReader:
         self._clock = Clock(rate_of(stream))
         self._doubt = Doubt()
         self._bad_in_a_row = 0
+        self._decoder: Decoder | None = None
         self._pending: deque[_Decoded] = deque()
         self._reformatter = VideoReformatter()  # one for all frames: a frame's own is made anew each time
         self.begin(container, stream)
@@ -131,8 +134,13 @@ class FrameReader:
         self._container, self._stream = container, stream
         self._packets = container.demux(stream)
         self._stamped = container.format.name not in UNSTAMPED
-        self._tap = Packets(stream, self._options.tap, self._clock.rate) if self._options.tap else None
+        tap, told = self._options.tap, self._stamped or not self._live
+        self._tap = Packets(stream, tap, self._clock.rate, stamped=told) if tap else None
         self._clock.restart()
+        if self._decoder is not None:
+            self._decoder.close()
+        patience_s = 0.5 / self._clock.rate if self._live else 0.0
+        self._decoder = decoder_of(stream, self._options, source=self._source, patience_s=patience_s)
 
     def read(self, deadline: float = inf) -> Read:
         """The next frame, END, or TIMEOUT if only packets came until the deadline (time.monotonic).
@@ -152,7 +160,8 @@ class FrameReader:
     def close(self) -> None:
         """Let the decoder come to rest; _complaints.py tells why it must before it is freed."""
         self._pending.clear()
-        self._stream.codec_context.flush_buffers()
+        if self._decoder is not None:
+            self._decoder.close()
 
     def _decode_packet(self) -> bool:
         """Decode one packet into pending frames; False at the end."""
@@ -170,8 +179,8 @@ class FrameReader:
             key=not self._watched or (packet is not None and packet.is_keyframe),
             complained=frames is None or (packet is not None and packet.is_corrupt) or damage(messages),
         )
-        for frame in frames or ():
-            self._take(frame)
+        for frame, is_key in frames or ():
+            self._take(frame, key=is_key)
         if self._tap is not None and packet is not None:
             self._tap.hand_on(packet, round(self.heard_s * 1e9))
         return self._count_bad(bad=packet is None if self._live else frames is None)
@@ -190,10 +199,10 @@ class FrameReader:
             self._packets = self._container.demux(self._stream)  # the old one has ended with it
             return None
 
-    def _decode(self, packet: "Packet[Any] | None") -> "list[VideoFrame] | None":
+    def _decode(self, packet: "Packet[Any] | None") -> list[Picture] | None:
         """A packet's frames, or None if it cannot be decoded."""
         try:
-            return None if packet is None else packet.decode()
+            return None if packet is None or self._decoder is None else self._decoder.decode(packet)
         except faults():
             return None
 
@@ -202,8 +211,8 @@ class FrameReader:
         self._bad_in_a_row = self._bad_in_a_row + 1 if bad else 0
         return self._bad_in_a_row < BAD_PACKETS_IN_A_ROW
 
-    def _take(self, frame: "VideoFrame") -> None:
-        suspect = self._doubt.frame(key=frame.key_frame, corrupt=frame.is_corrupt)
+    def _take(self, frame: "VideoFrame", *, key: bool) -> None:
+        suspect = self._doubt.frame(key=key, corrupt=frame.is_corrupt)
         index, self.decoded = self.decoded, self.decoded + 1
         self.suspect += suspect
         stamp_s = frame.time if self._stamped else None

@@ -17,6 +17,7 @@ from vedette.runtime.sources import END, Read, SourceOptions, closed
 from vedette.runtime.sources._clock import Pace
 from vedette.runtime.sources._complaints import listen
 from vedette.runtime.sources._decode import FrameReader, faults, video_stream
+from vedette.runtime.sources._nvdec import opening
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -169,6 +170,7 @@ class Connection:
             container_options={**access.options, **limits},
             timeout=(open_s / access.waits, read_s),
             metadata_errors="replace",
+            **opening(options),
         )
         if time.monotonic() - self._started > open_s:  # it answered, and then sent nothing
             raise self._error(*self._late())

@@ -12,6 +12,7 @@ from vedette.runtime.sources import END, Read, SourceOptions, closed
 from vedette.runtime.sources._clock import Pace
 from vedette.runtime.sources._decode import FrameReader, faults, rate_of, video_stream
 from vedette.runtime.sources._local import CONTAINERS, is_file, is_picture, local_path
+from vedette.runtime.sources._nvdec import is_asked, opening
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -96,13 +97,17 @@ class VideoFile:
         # Absolute, so that no name is read as a protocol; the lists keep a file from opening anything else.
         only = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
         self._container = av.open(
-            str(Path(self._path).absolute()), container_options=only, metadata_errors="replace"
+            str(Path(self._path).absolute()),
+            container_options=only,
+            metadata_errors="replace",
+            **opening(self._options),
         )
         stream = video_stream(self._container)
         if stream is None:
             raise self._unreadable("it holds no pictures that FFmpeg can decode, only sound or data")
-        # At real time one thread is enough, and its complaints can be heard.
-        stream.thread_type, stream.thread_count = ("NONE", 1) if self._options.realtime else ("AUTO", 0)
+        # At real time, and on a GPU, one thread is enough, and its complaints can be heard.
+        alone = self._options.realtime or is_asked(stream, self._options)
+        stream.thread_type, stream.thread_count = ("NONE", 1) if alone else ("AUTO", 0)
         self.frame_count = (
             None if self._options.loop else _count(self._container, stream, self._options.stride)
         )

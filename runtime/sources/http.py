@@ -14,7 +14,11 @@ ACCESS = Access(
     # A playlist may lead to other servers, but to no file and no other kind of address.
     protocols="http,https,httpproxy,tcp,tls,crypto",
     formats=CONTAINERS + ",hls,mpjpeg,aac,mp3,ac3,eac3,webvtt",
-    options={"analyzeduration": "1000000", "fpsprobesize": "3"},  # microseconds of stream; frames
+    options={
+        "analyzeduration": "1000000",  # microseconds of stream
+        "fpsprobesize": "3",  # frames
+        "multiple_requests": "1",  # else, after a seek to an index at the end, FFmpeg may lose what it was sent before
+    },
     stored=True,
 )
 

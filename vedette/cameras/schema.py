@@ -82,6 +82,11 @@ class Camera(Strict):
     transport: Literal["tcp", "udp"] = key("tcp", "of rtsp")
     realtime: bool = key(default=False, text="play a file at its own rate, as a camera sends it")
     loop: bool = key(default=False, text="begin a file again at its end, for ever")
+    decoder: Literal["software", "nvdec", "nvv4l2"] = key(
+        "software",
+        "of rtsp, http, udp, tcp and files: nvdec is that of an NVIDIA GPU, where it can, else software; "
+        "nvv4l2 that of a Jetson, by GStreamer",
+    )
     open_timeout: Seconds = key(3.5, "seconds that one try to connect may take")
     read_timeout: Seconds = key(2.0, "seconds of silence, twice over, after which a camera is connected anew")
     record: bool = key(default=True, text="take part in the outputs `recording` and `events`")

@@ -174,6 +174,9 @@ def _video() -> Iterator[Finding]:
         "OK" if encoder else "WARN",
         "libx264" if encoder else "absent: videos are MPEG-4 part 2",
     )
+    from vedette.runtime.sources._nvdec import why_no_nvdec
+
+    yield Finding("nvdec", "OK", why_no_nvdec() or "decodes video: decoder: nvdec in a cameras file")
     cameras = sorted(str(path) for path in Path("/dev").glob("video*"))
     yield Finding("cameras", "OK", ", ".join(cameras) or "no /dev/video device")
 

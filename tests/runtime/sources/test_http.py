@@ -1,18 +1,23 @@
 """Video by HTTP: MJPEG, files and playlists from a server of our own, and what playlists must not reach."""
 
+import contextlib
 import http.server
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import av
 import clips
 import cv2
+import numpy as np
 import pytest
 
 from vedette.runtime.errors import SourceError
 from vedette.runtime.frame import Frame
+from vedette.runtime.packets import Packet
 from vedette.runtime.sources import END, Lasting, Source, SourceOptions, open_source
 
 OPTIONS = SourceOptions(open_timeout_s=1.5, read_timeout_s=0.5)
@@ -49,6 +54,23 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             time.sleep(0.05)
 
 
+class Ranges(Handler):
+    """HTTP/1.1 with connections that stay, and parts of files."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        data = Path(self.translate_path(self.path)).read_bytes()
+        first = int((self.headers["Range"] or "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        self.send_response(206)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(data) - first))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(data[first:])
+
+
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
@@ -58,9 +80,10 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """Serves tmp_path; its address."""
-    with Server(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path))) as running:
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Serves tmp_path, by Handler if no other is asked for; its address."""
+    handler = getattr(request, "param", Handler)
+    with Server(("127.0.0.1", 0), partial(handler, directory=str(tmp_path))) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_port}"
         running.shutdown()
@@ -105,6 +128,28 @@ def test_mjpeg_is_read_at_its_arrival_until_the_camera_hangs_up(server: str) -> 
     assert frames[-1].time_s - frames[5].time_s == pytest.approx(14 * 0.05, abs=0.3)
     assert {frame.suspect for frame in frames} == {False}
     assert error.code == "ended"
+
+
+def test_recorders_are_told_when_a_picture_arrived(server: str) -> None:
+    packets: list[Packet] = []
+    failure(open_source(f"{server}/mjpeg?20", replace(OPTIONS, tap=packets.append)))
+    times = [float((packet.pts or 0) * packet.encoding.time_base) for packet in packets]
+    assert len(times) == 20
+    assert times[-1] - times[5] == pytest.approx(14 * 0.05, abs=0.3), "not FFmpeg's 25 a second"
+
+
+@pytest.mark.parametrize("server", [Ranges], indirect=True)
+def test_a_file_with_its_index_at_the_end_loses_nothing(server: str, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "noise.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.bit_rate = 320, 240, 50_000_000
+        rng = np.random.default_rng(0)
+        for _ in range(150):
+            picture = rng.integers(0, 256, (240, 320, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        container.mux(stream.encode(None))
+    assert (tmp_path / "noise.mp4").stat().st_size > 5_000_000, "more than FFmpeg reads ahead"
+    assert len(read_all(open_source(f"{server}/noise.mp4", OPTIONS))) == 150
 
 
 def test_a_silent_mjpeg_camera_is_given_up_in_time(server: str) -> None:
