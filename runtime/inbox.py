@@ -77,7 +77,8 @@ class Inbox:
 
     def superseded(self, stream: str) -> int:
         """How many frames of a stream gave way to a newer one, ever."""
-        return self._lanes[stream].superseded
+        with self._changed:
+            return self._lanes[stream].superseded
 
     @property
     def exhausted(self) -> bool:

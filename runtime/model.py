@@ -132,8 +132,11 @@ class Model:
 
     def _results(self, sources: dict[str, Source], options: dict[str, Any]) -> Iterator[Result]:
         runner = self.runner(**options)
-        for name, source in sources.items():  # in turn, so that results come in the order of the sources
-            for _, results in Pipeline({name: source}, [runner]).run():
+        live = any(source.live for source in sources.values())
+        # files in turn, so that results come in their order; cameras together, for none of them ends
+        turns = [sources] if live else [{name: source} for name, source in sources.items()]
+        for turn in turns:
+            for _, results in Pipeline(turn, [runner]).run():
                 yield results[0]
 
     def close(self) -> None:

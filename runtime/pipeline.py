@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from vedette.runtime.errors import SourceError
+from vedette.runtime.errors import SourceError, UsageError
 from vedette.runtime.frame import Frame
 from vedette.runtime.inbox import Inbox, Waiting
 from vedette.runtime.results import Result
@@ -50,7 +50,7 @@ class Pipeline:
         policy: `all` runs every frame, `latest` only the newest of each stream; None is latest for cameras, all for files.
         max_frames: frames per stream after which it ends; None for all.
         connect_timeout_s: how long the first frame of a camera may take; None: it is tried for ever.
-        stop: set it, from any thread or signal handler, to end the run after the frame at hand.
+        stop: set it, from any thread or signal handler, to end the run after the frame at hand; it is never set here.
         routes: which of the runners a stream goes through, by index; a stream that is not named goes through all.
         policies: of single streams.
         trackers: one to follow the objects of a stream through a runner, None where nothing is followed.
@@ -73,9 +73,11 @@ class Pipeline:
     on_watch: Callable[[], None] = lambda: None
     _streams: dict[str, Stream] = field(default_factory=dict, init=False)
     _inbox: Inbox = field(default_factory=Inbox, init=False)
+    _taken: dict[str, int] = field(default_factory=dict, init=False)
     _delivered: dict[str, int] = field(default_factory=dict, init=False)
     _ages_ms: dict[str, float] = field(default_factory=dict, init=False)
     _followed: dict[tuple[str, int], Any] = field(default_factory=dict, init=False)
+    _over: threading.Event = field(default_factory=threading.Event, init=False)
     _logged: dict[str, tuple[State, str]] = field(default_factory=dict, init=False)
     _turn: float = field(default_factory=time.monotonic, init=False)
 
@@ -86,11 +88,13 @@ class Pipeline:
             SourceError: no source gave a single frame.
             ModelError, DeviceError, DiskError: a runner or a sink failed.
         """
+        if self._streams:
+            raise UsageError(
+                "this Pipeline has run", why="its sources and sinks are closed", cure="make another"
+            )
         for name, source in self.sources.items():
             self._inbox.add(name, lossless=self._lossless(name, source))
-            self._streams[name] = Stream(
-                name, source, patience_s=self.connect_timeout_s, max_frames=self.max_frames, tell=self._tell
-            )
+            self._streams[name] = Stream(name, source, patience_s=self.connect_timeout_s, tell=self._tell)
         threads = [
             threading.Thread(target=self._read, args=(stream,), name=f"reader {name}", daemon=True)
             for name, stream in self._streams.items()
@@ -148,13 +152,22 @@ class Pipeline:
         begun: deque[_Batch] = deque()
         while not self.stop.is_set() and (begun or not self._inbox.exhausted):
             self._turn = time.monotonic()
-            waiting = self._inbox.take(
+            taken = self._inbox.take(
                 0.0 if begun else 0.1, limit=limit, fill_s=FILL_S if ahead > 1 else 0.0
             )
+            waiting = [one for one in taken if self._wanted(one[0].stream)]
             if waiting:
                 begun.append(self._submitted(waiting))
             if begun and (not waiting or len(begun) == ahead):
                 yield from self._finished(begun.popleft())
+
+    def _wanted(self, stream: str) -> bool:
+        """Whether this frame is one of the stream's first max_frames; after the last of them it has ended."""
+        self._taken[stream] = count = self._taken.get(stream, 0) + 1
+        if count == self.max_frames:
+            self._inbox.finish(stream)
+            self._streams[stream].end()
+        return self.max_frames is None or count <= self.max_frames
 
     def _submitted(self, waiting: Sequence[Waiting]) -> _Batch:
         now = time.monotonic_ns()
@@ -198,25 +211,26 @@ class Pipeline:
     def _read(self, stream: Stream) -> None:
         """A reader thread: the only one that touches this source."""
         try:
-            stream.run(self._inbox.put, self.stop)
+            stream.run(self._inbox.put, self._over)
+        except Exception as error:
+            log.exception("the reader of %s failed", stream.name)
+            stream.give_up(SourceError(f"{stream.uri} failed", why=f"{type(error).__name__}: {error}"))
         finally:
             self._inbox.finish(stream.name)
 
     def _watch(self) -> None:
         """The watchdog's thread."""
-        while not self.stop.wait(WATCH_S):
+        while not self._over.wait(WATCH_S):
             for name, stream in self._streams.items():
                 if not stream.check():
                     self._inbox.finish(name)
             if self.alive():
-                self.on_watch()
+                _heard(self.on_watch)
 
     def _tell(self, event: Event) -> None:
         self._log(event)
-        for sink in self.sinks:
-            if hasattr(sink, "event"):
-                sink.event(event)
-        self.on_event(event)
+        for hear in (*(sink.event for sink in self.sinks if hasattr(sink, "event")), self.on_event):
+            _heard(hear, event)
 
     def _log(self, event: Event) -> None:
         """Trouble and its end are told once, however many tries lie between."""
@@ -239,7 +253,7 @@ class Pipeline:
 
     def _finish(self, readers: Sequence[threading.Thread]) -> None:
         """Stop the readers and complete every file; the first failure of a sink is raised once all are closed."""
-        self.stop.set()
+        self._over.set()
         self._inbox.stop()
         deadline = time.monotonic() + 0.5  # for all together
         for reader in readers:  # one inside a camera's time-out is left behind: it is a daemon
@@ -247,6 +261,14 @@ class Pipeline:
         errors = [error for error in _all(sink.close for sink in self.sinks) if error is not None]
         if errors:
             raise errors[0]
+
+
+def _heard(hear: Callable[..., None], *news: Event) -> None:
+    """Tell a listener, whose faults are its own."""
+    try:
+        hear(*news)
+    except Exception:
+        log.exception("%s failed", hear)
 
 
 def _all(calls: Iterable[Callable[[], None]]) -> list[Exception | None]:

@@ -32,7 +32,6 @@ class Stream:
     Args:
         source: not opened yet.
         patience_s: how long the first frame may take before it is given up; None for ever.
-        max_frames: after which it has ended.
         tell: called with every change of state, from the thread that made it.
 
     Attributes:
@@ -45,13 +44,14 @@ class Stream:
         source: Source,
         *,
         patience_s: float | None = None,
-        max_frames: int | None = None,
         tell: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self.name, self.uri = name, source.uri
         self.failure: SourceError | None = None
-        self._source, self._patience_s, self._max_frames, self._tell = source, patience_s, max_frames, tell
-        self._lock = threading.Lock()  # of the state; counters have one writer each
+        self._source, self._patience_s, self._tell = source, patience_s, tell
+        self._lock = (
+            threading.RLock()
+        )  # of the state, and the order in which it is told; counters have one writer each
         self._state, self._code = State.CONNECTING, ""
         self._began = self._seen = self._heard = (
             time.monotonic()
@@ -72,13 +72,14 @@ class Stream:
             finally:
                 source.close()
             if stop.is_set() or failure is None:
-                self._become(State.ENDED)
+                self.end()
                 return
             if not isinstance(source, Lasting) or not self._try_again(failure):
                 self.give_up(failure)
                 return
             self._become(State.BACKOFF, failure.code, failure.what)
             if stop.wait(self._next_pause()) or self.over:
+                self.end()
                 return
             self._source = source.again()
             self._connect()
@@ -101,6 +102,10 @@ class Stream:
     def over(self) -> bool:
         """Ended, or given up."""
         return self._state in OVER
+
+    def end(self) -> None:
+        """No more is wanted of it."""
+        self._become(State.ENDED)
 
     def give_up(self, failure: SourceError) -> None:
         """FAILED, for good."""
@@ -134,7 +139,7 @@ class Stream:
     def _pump(
         self, source: Source, deliver: Callable[[Frame], bool], stop: threading.Event
     ) -> SourceError | None:
-        while not stop.is_set() and not self.over and self._frames != self._max_frames:
+        while not stop.is_set() and not self.over:
             frame = source.read(READ_S)
             if frame is END:
                 return None if self._frames else self._empty()
@@ -209,7 +214,7 @@ class Stream:
             if self._state in OVER or (state, code) == (self._state, self._code):
                 return
             self._state, self._code = state, code
-        self._tell(Event(self.name, state, code, text, time.time_ns()))
+            self._tell(Event(self.name, state, code, text, time.time_ns()))
 
     def _empty(self) -> SourceError:
         return SourceError(

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from types import FrameType
@@ -17,11 +18,13 @@ from vedette.runtime.errors import UsageError, VedetteError, redact
 from vedette.runtime.plugins import load, names
 
 VERBS = "vedette.commands"
+FLUSHED_S = 0.3  # after a signal: a pipe that nobody reads may be held by a thread that waits for it
 
 
 def main() -> None:
     """Run one verb and exit with its code."""
     signal.signal(signal.SIGTERM, _terminated)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115  it was closed by who started us
     arguments = sys.argv[1:] or ["--help"]
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -131,10 +134,16 @@ def _guarded(verb: Callable[..., int]) -> Callable[..., int]:
 
 def _leave(code: int) -> NoReturn:
     """Exit at once: a reader thread in a camera's time-out must not hold us up, nor run while Python is taken down."""
+    flushing = threading.Thread(target=_flush, daemon=True)
+    flushing.start()
+    flushing.join(FLUSHED_S if code > 128 else None)
+    os._exit(code)
+
+
+def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, hung up, or never there
             stream.flush()
-    os._exit(code)
 
 
 if __name__ == "__main__":

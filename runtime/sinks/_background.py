@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,11 +13,16 @@ from vedette.runtime.frame import Frame
 from vedette.runtime.packets import Tap
 from vedette.runtime.results import Result
 from vedette.runtime.sinks import Sink
+from vedette.runtime.sinks._owed import Owed
 from vedette.runtime.status import Event, SinkStatus
 
 log = logging.getLogger(__name__)
 Item = tuple[Frame, Sequence[Result]]
 WORK_S = 0.1  # between two calls of work() while no frame comes
+LOOK_S = 0.1  # between two looks at `stop` while waiting
+STOPPED_S = (
+    1.5  # for which a sink is waited for after it: of the two seconds in which a signal ends the program
+)
 
 
 class Background:
@@ -31,7 +37,7 @@ class Background:
         lossless: whether write() waits.
         capacity: frames in the queue.
         fatal: whether what the sink raises ends the run.
-        close_within_s: how long close() waits for a disk that does not answer; None for ever.
+        stop: once it is set, a disk or a pipe that does not answer is waited for no longer than a moment.
     """
 
     def __init__(
@@ -41,11 +47,13 @@ class Background:
         lossless: bool,
         capacity: int = 4,
         fatal: bool = True,
-        close_within_s: float | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
         self.sink = sink
         self._lossless, self._capacity, self._fatal = lossless, capacity, fatal
-        self._close_within_s = close_within_s
+        self._stop = stop or threading.Event()
+        self._owed = Owed()
+        self._stopped: float | None = None  # when `stop` was first seen, time.monotonic()
         self._work: Callable[[], None] | None = getattr(sink, "work", None)
         self._items: deque[Item] = deque()
         self._dropped: Counter[str] = Counter()
@@ -94,13 +102,15 @@ class Background:
             VedetteError: what the sink raised for an earlier frame.
         """
         with self._changed:
-            if self._lossless:
-                self._changed.wait_for(self._has_room_or_ended)
+            while self._lossless and not self._changed.wait_for(self._has_room_or_ended, LOOK_S):
+                if self._patience_ended():
+                    break
             self._raise_error()
             if self._closed or self._error is not None or len(self._items) >= self._capacity:
                 self._dropped["failed" if self._error is not None else "queue_full"] += 1
+                self._owed.lost(frame, results)
                 return
-            self._items.append((frame, results))
+            self._items.append((frame, self._owed.told(frame, results)))
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -112,11 +122,18 @@ class Background:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._thread.join(self._close_within_s)
+        while self._thread.is_alive() and not self._patience_ended():
+            self._thread.join(LOOK_S)
         if self._thread.is_alive():
             log.warning("%s did not close in time", self._thread.name)
         if not self._error_raised:
             self._raise_error()
+
+    def _patience_ended(self) -> bool:
+        """Whether `stop` was seen STOPPED_S ago."""
+        if self._stop.is_set():
+            self._stopped = self._stopped or time.monotonic()
+        return self._stopped is not None and time.monotonic() - self._stopped > STOPPED_S
 
     def _has_room_or_ended(self) -> bool:
         return len(self._items) < self._capacity or self._closed or self._error is not None

@@ -10,13 +10,15 @@ class Lines:
     """Written at once, without a buffer. Errors of the disk pass, and leave the lines before them whole.
 
     Args:
-        path: the newest lines. Without rotation it is begun anew, else an older run's are kept.
+        path: the newest lines. Without rotation or `append` it is begun anew, else an older run's are kept.
         rotate_bytes: a file that would become larger is set aside as path.1, the one before as path.2 …
         keep: how many of these there are; what is older is deleted.
+        append: keep an older run's lines without rotation too.
     """
 
-    def __init__(self, path: Path, *, rotate_bytes: int | None, keep: int) -> None:
+    def __init__(self, path: Path, *, rotate_bytes: int | None, keep: int, append: bool = False) -> None:
         self._path, self._rotate_bytes, self._keep = path, rotate_bytes, keep
+        self._append = append or rotate_bytes is not None
         self._file: FileIO | None = None
         self._size = 0
         self._began = False
@@ -24,7 +26,7 @@ class Lines:
     def open(self) -> None:
         """Make sure that the file is there."""
         if self._file is None:
-            appending = self._began or self._rotate_bytes is not None
+            appending = self._began or self._append
             self._file = FileIO(self._path, "a" if appending else "w")
             self._began = True
             self._size = self._file.seek(0, os.SEEK_END) if self._file.seekable() else 0

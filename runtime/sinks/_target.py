@@ -40,7 +40,9 @@ def check_file(path: Path) -> None:
 
 def stem_of(source: str, stream: str) -> str:
     """What files made of a source are named after: its file, or its stream where it is a camera or nobody's."""
-    is_file = source and not re.match(r"[a-z][a-z0-9+.-]+:|/dev/", source, re.IGNORECASE)
+    is_file = (
+        source and "***" not in source and not re.match(r"[a-z][a-z0-9+.-]+:|/dev/", source, re.IGNORECASE)
+    )
     return Path(source).stem if is_file else stream
 
 

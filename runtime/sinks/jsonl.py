@@ -15,6 +15,7 @@ from vedette.runtime.frame import Frame
 from vedette.runtime.results import Result
 from vedette.runtime.sinks._disk import code_of
 from vedette.runtime.sinks._lines import Lines
+from vedette.runtime.sinks._owed import Owed
 from vedette.runtime.sinks._target import check_file
 from vedette.runtime.status import SinkStatus
 
@@ -29,7 +30,7 @@ class JsonLinesSink:
     job, not a fault of a disk.
 
     Args:
-        path: an older run's file is written over; with rotation it is gone on with.
+        path: an older run's file is written over; with rotation, or if patient, it is gone on with.
         rotate_bytes: a file that would become larger is set aside as path.1, the one before as path.2 …
         keep: how many of these there are.
         patient: a disk that refuses is tried again every second; what has no place meanwhile is counted.
@@ -49,27 +50,36 @@ class JsonLinesSink:
             )
         self._path = None if str(path) == "-" else Path(path)
         self.name = "standard output" if self._path is None else redact(str(self._path))
-        self._lines = None if self._path is None else Lines(self._path, rotate_bytes=rotate_bytes, keep=keep)
+        self._lines = (
+            None
+            if self._path is None
+            else Lines(self._path, rotate_bytes=rotate_bytes, keep=keep, append=patient)
+        )
         self._patient = patient and self._path is not None
         self._closed = False
         self._code, self._retry_at, self._written = "", 0.0, 0
         self._dropped: Counter[str] = Counter()
+        self._owed = Owed()
         if self._path is not None:
             check_file(self._path)
 
     def write(self, frame: Frame, results: Sequence[Result]) -> None:
         if self._code and time.monotonic() < self._retry_at:
             self._dropped["paused"] += len(results)
+            self._owed.lost(frame, results)
             return
-        for result in results:
+        results = self._owed.told(frame, results)
+        for count, result in enumerate(results):
             try:
                 self._append(result.to_json())
             except BrokenPipeError:
                 raise
             except OSError as error:
                 self._refused(error)
-            else:
-                self._accepted()
+                self._dropped["paused"] += len(results) - count
+                self._owed.lost(frame, results)
+                return
+            self._accepted()
 
     def close(self) -> None:
         """Finish the file; a run without frames leaves an empty one, not an older run's."""
@@ -105,7 +115,6 @@ class JsonLinesSink:
             if self._lines is not None:
                 self._lines.close()
             raise disk_error(self.name, error) from None
-        self._dropped["paused"] += 1
         self._retry_at = time.monotonic() + RETRY_S
         if not self._code:
             log.warning("%s is paused: %s", self.name, error.strerror or error)

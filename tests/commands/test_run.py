@@ -143,6 +143,37 @@ def test_a_broken_pipe_ends_quietly(place: Path) -> None:
     assert "fault" not in done.stderr
 
 
+@pytest.mark.parametrize("source", ["synthetic:64x48@1000?live=1", "synthetic:64x48?frames=1000000"])
+def test_a_pipe_that_nobody_reads_does_not_hold_up_a_signal(place: Path, source: str) -> None:
+    running = subprocess.Popen(
+        [*VEDETTE, "run", "toy.npz", source, "--json", "-"],
+        cwd=place,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert running.stdout is not None
+    running.stdout.read(1)
+    time.sleep(2.0)  # by now the pipe is full
+    running.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert running.wait(60) == 128 + signal.SIGTERM
+    assert time.monotonic() - began < 3 * 2
+    running.stdout.close()
+
+
+def test_a_run_without_standard_error_runs(place: Path) -> None:
+    script = f"exec {' '.join(VEDETTE)} run toy.npz 0.png --json r.jsonl 2>&-"
+    assert subprocess.run(["sh", "-c", script], cwd=place, capture_output=True).returncode == 0
+    assert len(records((place / "r.jsonl").read_text())) == 1
+
+
+def test_a_cameras_file_and_what_it_decides_do_not_go_together(place: Path) -> None:
+    command = [*VEDETTE, "run", "cameras.yaml", "--connect-timeout", "3"]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "cameras.yaml and --connect-timeout do not go together" in done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("after_s", [0.2, 0.6, 1.2, 2.0])
 def test_a_signal_at_any_moment_leaves_a_playable_video(

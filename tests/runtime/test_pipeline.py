@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vedette.runtime.errors import DiskError, SourceError
+from vedette.runtime.errors import DiskError, SourceError, UsageError
 from vedette.runtime.frame import Frame
 from vedette.runtime.pipeline import Pipeline
 from vedette.runtime.results import Result
 from vedette.runtime.runner import NullRunner, Pending
 from vedette.runtime.sources import END, TIMEOUT, Read
+from vedette.runtime.status import Event, State
 
 
 class ListSource:
@@ -145,3 +146,42 @@ def test_abandoning_the_results_stops_the_readers() -> None:
     next(run)
     run.close()
     assert source.closed
+
+
+def test_max_frames_are_frames_that_ran() -> None:
+    class Paced(ListSource):
+        def read(self, timeout_s: float = 1.0) -> Read:
+            time.sleep(0.003)
+            return super().read(timeout_s)
+
+    pipeline = Pipeline({"cam0": Paced(frames(2000))}, [SlowRunner()], policy="latest", max_frames=5)
+    assert len(list(pipeline.run())) == 5
+    assert pipeline.status()["cam0"].state is State.ENDED
+
+
+def test_a_listener_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    class Deaf(ListSink):
+        def event(self, event: Event) -> None:
+            raise ZeroDivisionError
+
+    pipeline = Pipeline({"cam0": ListSource(frames(9))}, [NullRunner()], [Deaf()])
+    assert len(list(pipeline.run())) == 9
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_source_that_cannot_even_be_closed_has_failed(caplog: pytest.LogCaptureFixture) -> None:
+    class Stuck(ListSource):
+        def close(self) -> None:
+            raise ZeroDivisionError
+
+    pipeline = Pipeline({"cam0": Stuck(frames(9))}, [NullRunner()])
+    assert len(list(pipeline.run())) == 9
+    assert "ZeroDivisionError" in pipeline.failures["cam0"].why
+    assert "reader of cam0" in caplog.text
+
+
+def test_a_pipeline_runs_once() -> None:
+    pipeline = Pipeline({"cam0": ListSource(frames(2))}, [NullRunner()])
+    assert len(list(pipeline.run())) == 2
+    with pytest.raises(UsageError, match="has run"):
+        list(pipeline.run())

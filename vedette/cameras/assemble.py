@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 from urllib.parse import quote
 
@@ -61,12 +62,13 @@ class Assembly:
 
 
 @contextlib.contextmanager
-def assembled(path: str | Path, *, outputs: bool = True) -> Iterator[Assembly]:
+def assembled(path: str | Path, *, outputs: bool = True, stop: Event | None = None) -> Iterator[Assembly]:
     """Read a cameras file, open its outputs, then its models; closed again at the end, whatever happens.
 
     Args:
         path: of the file.
         outputs: False makes no sink, so that nothing is written: for a plan.
+        stop: ends the run, and with it the waiting for outputs that do not answer.
 
     Raises:
         ConfigError: the file, or a secret that it names; with line and column.
@@ -80,7 +82,9 @@ def assembled(path: str | Path, *, outputs: bool = True) -> Iterator[Assembly]:
     numbers = {name: number for number, name in enumerate(opened)}
     with contextlib.ExitStack() as closing:
         ends = document if outputs else document.silent()
-        sinks, sources = _ends(ends, addresses, closing)  # what cannot be written or read is told at once
+        sinks, sources = _ends(
+            ends, addresses, stop or Event(), closing
+        )  # what cannot be written or read is told at once
         models = _models(opened, closing)
         yield Assembly(
             sources,
@@ -148,7 +152,7 @@ def _two_users(document: Document, name: str) -> ConfigError:
 
 
 def _ends(
-    document: Document, addresses: Mapping[str, str], closing: contextlib.ExitStack
+    document: Document, addresses: Mapping[str, str], stop: Event, closing: contextlib.ExitStack
 ) -> tuple[list[Background], dict[str, Source]]:
     """Sinks and sources; the packets of the sources go to those sinks that keep them."""
     unopened = _sources(document, addresses, {})
@@ -158,7 +162,7 @@ def _ends(
     def begun(sinks: Iterable[Sink]) -> list[Background]:
         made = []
         for sink in sinks:
-            made.append(told_in_background(sink, lossless=lossless))
+            made.append(told_in_background(sink, lossless=lossless, stop=stop))
             closing.callback(_closed, made[-1])
         return made
 
@@ -189,6 +193,7 @@ def _source(document: Document, name: str, camera: Camera, address: str, tap: Ta
         transport=camera.transport,
         realtime=camera.realtime,
         loop=camera.loop,
+        decoder=camera.decoder,
         tap=tap,
     )
     try:

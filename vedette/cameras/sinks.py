@@ -4,6 +4,7 @@ In: a Document.  Out: sinks.  Next: runtime/sinks/.
 """
 
 from collections.abc import Iterator, Mapping
+from threading import Event
 from typing import Any
 
 from vedette.cameras.load import Document
@@ -11,13 +12,12 @@ from vedette.runtime.sinks import Sink
 from vedette.runtime.sinks._background import Background
 from vedette.runtime.sources import Source
 
-CLOSE_WITHIN_S = 1.5  # of the two seconds in which a signal ends the program
 MEGABYTE, GIGABYTE = 1_000_000, 1_000_000_000
 
 
-def told_in_background(sink: Sink, *, lossless: bool) -> Background:
+def told_in_background(sink: Sink, *, lossless: bool, stop: Event) -> Background:
     """A sink with its thread: a run that lasts for weeks does not end because one of its outputs fails."""
-    return Background(sink, lossless=lossless, fatal=False, close_within_s=CLOSE_WITHIN_S)
+    return Background(sink, lossless=lossless, fatal=False, stop=stop)
 
 
 def recorders(document: Document) -> Iterator[Sink]:

@@ -33,7 +33,7 @@ def run_cameras(
     Raises:
         ConfigError: the file; SourceError, ModelError, DeviceError, DiskError: what it names.
     """
-    with signals() as (stop, received), assembled(path, outputs=not plan) as parts:
+    with signals() as (stop, received), assembled(path, outputs=not plan, stop=stop) as parts:
         backends = [model.backend for model in parts.models]
         if plan:
             print_plan(parts.models, parts.sources, parts.saved_to)

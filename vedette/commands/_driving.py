@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
@@ -32,6 +33,9 @@ def drive(pipeline: Pipeline, progress: Progress, *, serve: str = "", token: str
                 progress.step(frame, results)
         finally:
             notifier.stopping()
+    for sink in pipeline.sink_status():
+        if lost := sum(sink.dropped.values()):
+            print(f"{sink.name}: {lost} not taken ({', '.join(sorted(sink.dropped))})", file=sys.stderr)
 
 
 @contextlib.contextmanager

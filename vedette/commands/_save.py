@@ -26,6 +26,12 @@ def saver(target: str, sources: Mapping[str, Source]) -> Sink:
         DiskError: it cannot be written.
     """
     path = Path(target)
+    if "://" in target:
+        raise UsageError(
+            f"--save {target} is no file or folder",
+            why="it is an address, and videos are written to disks",
+            cure="use a folder",
+        )
     if not path.suffix or target.endswith("/") or path.is_dir():
         return FolderSink(path, {stream: source.uri for stream, source in sources.items()})
     if path.suffix.lower() not in {*VIDEOS, *PICTURES}:
@@ -102,7 +108,7 @@ def sinks_for(
     if show:
         plain.append(WindowSink("vedette", stop))
     lossless = not any(source.live for source in sources.values())
-    return [Background(sink, lossless=lossless) for sink in plain]
+    return [Background(sink, lossless=lossless, stop=stop) for sink in plain]
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ def draw_stream(generator: Generator, request: Request, images: Images, uri: str
     source = open_source(uri, SourceOptions(stream="cam0"))
     sources = {"cam0": source}
     with contextlib.closing(runner), signals() as (stop, received):
-        sinks = [Background(saver(out, sources), lossless=not source.live)]
+        sinks = [Background(saver(out, sources), lossless=not source.live, stop=stop)]
         pipeline = Pipeline(sources, [runner], sinks, max_frames=request.count, stop=stop)
         with Progress(sources, request.count, lines=False) as progress:
             for frame, results in pipeline.run():

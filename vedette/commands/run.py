@@ -19,19 +19,10 @@ from vedette.runtime.pipeline import Pipeline, Policy
 from vedette.runtime.preprocess import Size
 from vedette.runtime.sources import Source, SourceOptions, open_source, stream_names
 
-IN_THE_FILE = [
-    "conf",
-    "iou",
-    "max_det",
-    "classes",
-    "imgsz",
-    "backend",
-    "vid_stride",
-    "realtime",
-    "loop",
-    "track",
-    "openpose_json",
-]
+IN_THE_FILE = (  # and not beside it
+    *("conf", "iou", "max_det", "classes", "imgsz", "backend", "vid_stride", "realtime", "loop", "track"),
+    *("openpose_json", "connect_timeout"),
+)
 
 
 def run(
@@ -96,7 +87,7 @@ def run(
         )
     models, uris = _split(items)
     _check_ranges(conf, iou, max_det, max_frames, vid_stride, connect_timeout, policy)
-    one_try = min(connect_timeout, SourceOptions().open_timeout_s)
+    one_try = min(connect_timeout, max(SourceOptions().open_timeout_s, connect_timeout / 3))
     base = SourceOptions(stride=vid_stride, open_timeout_s=one_try, realtime=realtime, loop=loop)
     sources = _sources(uris, base)
     check_apart(save, json, uris)
@@ -160,6 +151,12 @@ def _split(items: Sequence[str]) -> tuple[list[str], list[str]]:
     while count < len(items) and is_model(items[count]):
         count += 1
     if count == len(items):
+        if count == 1 and (Path(items[0]).is_file() or "://" in items[0]) and not is_model(items[0]):
+            raise UsageError(
+                f"there is no model to run over {items[0]}",
+                why="models come first, then sources",
+                cure=f"vedette run nanodet {items[0]}, say; vedette zoo lists what is in the box",
+            )
         raise UsageError(
             "there is no source to run over",
             why=f"{', '.join(items)} {'is a model' if count == 1 else 'are models'}",

@@ -27,6 +27,7 @@ class GatedSink:
     def __init__(self, *, fails_at: int = -1) -> None:
         self.gate = threading.Event()
         self.written: list[int] = []
+        self.dropped: list[int] = []
         self.threads: set[str] = set()
         self.closed = 0
         self._fails_at = fails_at
@@ -37,6 +38,7 @@ class GatedSink:
         if frame.index == self._fails_at:
             raise DiskError("cannot write it")
         self.written.append(frame.index)
+        self.dropped += [result.dropped for result in results]
 
     def close(self) -> None:
         self.threads.add(threading.current_thread().name)
@@ -261,14 +263,19 @@ def test_one_sink_of_many_fails_alone(lossless: bool, caplog: pytest.LogCaptureF
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
-def test_closing_waits_no_longer_than_it_may(caplog: pytest.LogCaptureFixture) -> None:
-    sink = GatedSink()
-    background = Background(sink, lossless=False, close_within_s=0.1)
-    background.write(frame(0), [])
+def test_once_stopped_nobody_waits_for_a_disk_that_does_not_answer(caplog: pytest.LogCaptureFixture) -> None:
+    sink, stop = GatedSink(), threading.Event()
+    background = Background(sink, lossless=True, capacity=1, stop=stop)
+    threading.Timer(0.2, stop.set).start()
+    began = time.monotonic()
+    for index in range(5):
+        background.write(frame(index), [])
+    background.close()
+    assert 1.2 < time.monotonic() - began < 6
+    assert "did not close in time" in caplog.text
     began = time.monotonic()
     background.close()
-    assert time.monotonic() - began < 5
-    assert "did not close in time" in caplog.text
+    assert time.monotonic() - began < 1, "nor again"
     sink.gate.set()
     background._thread.join()
 
@@ -283,3 +290,18 @@ class Hung:
 Background(Hung(), lossless=True).write(None, [])
 """
     assert subprocess.run([sys.executable, "-c", script], timeout=10).returncode == 0
+
+
+def test_what_had_no_room_is_told_by_the_next_of_its_stream() -> None:
+    sink = GatedSink()
+    background = Background(sink, lossless=False, capacity=1)
+    for index in range(6):
+        background.write(frame(index), [Result(frame(index), "toy", "detection", {})])
+        while index == 0 and background._items:  # until its thread has taken the first
+            time.sleep(0.005)
+    sink.gate.set()
+    while sink.written != [0, 1]:
+        time.sleep(0.005)
+    background.write(frame(6), [Result(frame(6), "toy", "detection", {}, dropped=2)])
+    background.close()
+    assert sink.dropped == [0, 0, 4 + 2]
