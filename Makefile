@@ -72,9 +72,8 @@ gpu:                                    ## on a machine that has one: all that o
 gpu-pack: zoo $(if $(NVCC),fatbin)      ## what travels to a GPU machine without a package index; TENSORRT86=1 for that too
 	$(BIN)/python -m benchmarks.gpu.pack $(if $(TENSORRT86),--tensorrt86)
 
-bench: zoo                              ## writes benchmarks/results/<machine>/
-	$(BIN)/python benchmarks/bench_pipeline.py
-	$(BIN)/python benchmarks/bench_kernels.py
+bench: zoo $(VENV)/native               ## every CPU goal beside its peers, 11 minutes; writes benchmarks/results/<machine>/ and docs/benchmarks.md
+	$(BIN)/python benchmarks/run_all.py
 
 wheel: zoo $(if $(NVCC),fatbin)         ## wheel and sdist from a clean copy of what git has, plus the zoo and the fatbin
 	rm -rf build/source dist && mkdir -p build dist

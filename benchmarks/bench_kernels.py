@@ -10,8 +10,6 @@ wheel for this torch) behind a torch filter, as Ultralytics does it. Our own Num
 
 import argparse
 import ctypes
-import json
-import platform
 import statistics
 import subprocess
 import tempfile
@@ -23,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _machine import machine, pin
+from _goal import Goal, compared, write
+from _kernel_goals import kernel_goals
+from _machine import pin
 from numpy.typing import NDArray
 
 from vedette.kernels import native
@@ -35,7 +35,7 @@ from vedette.kernels.decode_boxes import decode_boxes, decode_boxes_reference
 from vedette.kernels.letterbox import letterbox, letterbox_reference
 from vedette.kernels.nms import nms, nms_reference
 from vedette.kernels.paf import paf, paf_reference
-from vedette.kernels.picture import Layout
+from vedette.kernels.picture import Layout, Picture
 from vedette.runtime.decoders.openpose import COCO_18
 from vedette.runtime.manifest import Resize
 from vedette.runtime.preprocess import Placement, place
@@ -61,21 +61,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=31)
-    default = Path(__file__).parent / "results" / machine() / "kernels.json"
-    parser.add_argument("--json", type=Path, default=default)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     pin()
     one_thread()
-    found = {name: measured(name, row(), arguments.rounds) for name, row in ROWS.items()}
-    report = {
-        "question": __doc__,
-        "machine": machine(),
-        "kernels": native.describe(),
-        "python": platform.python_version(),
-        "cpu_ms": found,
-    }
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    made = {name: row() for name, row in ROWS.items()}
+    repeats = [
+        {name: measured(name, row, arguments.rounds, others=turn == 0) for name, row in made.items()}
+        for turn in range(arguments.repeats)
+    ]
+    write(
+        "kernels", __doc__, [*itself(made, arguments), *kernel_goals(repeats)], arguments.json,
+        kernels=native.describe(), cpu_ms=repeats[0],
+    )  # fmt: skip
 
 
 def one_thread() -> None:
@@ -87,14 +86,21 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def measured(name: str, row: Row, rounds: int) -> dict[str, dict[str, float]]:
-    """Median CPU milliseconds of every peer and of ours in turn with it, A B A B, printed with their ratio."""
-    expected = row.ours()
-    others = {**row.peers, "NumPy reference": row.reference, "floor": row.floor}
+def measured(name: str, row: Row, rounds: int, *, others: bool = True) -> dict[str, dict[str, float]]:
+    """Median CPU milliseconds of every peer and of ours in turn with it, A B A B, printed with their ratio.
+
+    Args:
+        name: of the row.
+        row: what to run.
+        rounds: how often.
+        others: our own NumPy reference too, and whether all find the same.
+    """
+    expected = row.ours() if others else None
+    reference = {"NumPy reference": row.reference} if others else {}
     print(name)
     found = {}
-    for peer, work in others.items():
-        if peer != "floor":
+    for peer, work in {**row.peers, **reference, "floor": row.floor}.items():
+        if peer != "floor" and expected is not None:
             np.testing.assert_allclose(
                 work(), expected, rtol=0, atol=row.tolerance, err_msg=f"{name}: {peer}"
             )
@@ -102,6 +108,14 @@ def measured(name: str, row: Row, rounds: int) -> dict[str, dict[str, float]]:
         found[peer] = {"peer": theirs, "vedette": ours, "ratio": round(ours / theirs, 4)}
         print(f"  {peer:32} {theirs:9.3f} ms, vedette {ours:7.3f} ms: {ours / theirs:7.3f} x")
     return found
+
+
+def itself(made: Mapping[str, Row], arguments: argparse.Namespace) -> list[Goal]:
+    """One kernel as its own peer."""
+    work = made["letterbox 1920x1080 to 640"].ours
+    pairs = [alternated(work, work, arguments.rounds) for _ in range(arguments.repeats)]
+    first, second = zip(*pairs, strict=True)
+    return [compared("A/A", "letterbox 1920x1080 to 640: itself", "itself", first, second)]
 
 
 def alternated(first: Work, second: Work, rounds: int) -> tuple[float, float]:
@@ -232,6 +246,44 @@ def _peer() -> Callable[..., int]:
 
 
 # ---- letterbox: a BGR picture to RGB planes, float32, / 255 ----
+
+
+def letterbox_yuv() -> Row:
+    """From a decoder's planes; a peer makes BGR of them first. The floor writes the output once."""
+    import cv2
+
+    random = np.random.default_rng(0)
+    size, side = (1920, 1080), 640
+    planar = random.integers(16, 236, (size[1] * 3 // 2, size[0]), np.uint8)
+    flat = planar.reshape(-1)
+    luma, chroma = size[0] * size[1], size[0] * size[1] // 4
+    planes = [
+        flat[:luma].reshape(size[1], size[0]),
+        *(flat[luma + index * chroma :][:chroma].reshape(size[1] // 2, size[0] // 2) for index in (0, 1)),
+    ]
+    placement = place(size, (side, side), Resize("letterbox"))
+    layout = Layout(placement.scaled, placement.offset, gain=(1 / 255,) * 3, pad=114.0, channel_order="rgb")
+    out = np.empty((3, side, side), np.float32)
+    picture = Picture("yuv420p")
+
+    def by(work: Callable[..., None]) -> Array:
+        work(out, planes, layout, picture, exact_cv2=True)
+        return out
+
+    def by_cv2() -> Array:
+        bgr = cv2.cvtColor(planar, cv2.COLOR_YUV2BGR_I420)
+        small = cv2.resize(bgr, placement.scaled)
+        rows, columns = placement.crop
+        np.multiply(small.transpose(2, 0, 1)[::-1], np.float32(1 / 255), out=out[:, rows, columns])
+        return out
+
+    return Row(
+        lambda: by(letterbox),
+        lambda: by(letterbox_reference),
+        {"cv2.cvtColor + resize + np.multiply(out=)": by_cv2},
+        floor=out.copy,
+        tolerance=4 / 255,  # OpenCV's conversion rounds otherwise
+    )
 
 
 def letterbox_row(size: tuple[int, int], side: int, *, stretch: bool = False) -> Row:
@@ -369,6 +421,7 @@ ROWS: Mapping[str, Callable[[], Row]] = {
     "decode + NMS, conf 0.001, multi-label": lambda: decode_and_nms(0.001, 0.7, multi_label=True),
     "NMS alone, 1000 boxes of one class": nms_alone,
     "letterbox 1920x1080 to 640": lambda: letterbox_row((1920, 1080), 640),
+    "letterbox 1920x1080 YUV to 640": letterbox_yuv,
     "stretch 1920x1080 to 640": lambda: letterbox_row((1920, 1080), 640, stretch=True),
     "letterbox 768x576 to 416": lambda: letterbox_row((768, 576), 416),
     "letterbox 1277x723 to 640": lambda: letterbox_row((1277, 723), 640),

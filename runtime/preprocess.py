@@ -38,9 +38,16 @@ class Placement:
 
         Each axis has the gain of its rounded size, so that edges map to edges exactly.
         """
-        gain = np.array(self.scaled, np.float32) / np.array(self.size, np.float32)
-        mapped: Array = (xy - np.array(self.offset, np.float32)) / gain
-        return mapped.astype(np.float32)
+        offset, gain = _offset_and_gain(self)
+        mapped: Array = (xy - offset) / gain
+        return mapped.astype(np.float32, copy=False)
+
+
+@lru_cache(maxsize=64)
+def _offset_and_gain(placement: Placement) -> tuple[Array, Array]:
+    """As float32 [2], made once: small arrays are dear beside the few boxes that they move."""
+    gain = np.array(placement.scaled, np.float32) / np.array(placement.size, np.float32)
+    return np.array(placement.offset, np.float32), gain
 
 
 def place(size: Size, target: Size, resize: Resize) -> Placement:

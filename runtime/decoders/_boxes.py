@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from vedette.kernels.box_layouts import Layout
+from vedette.kernels.box_layouts import V5, V8, Layout
 from vedette.kernels.decode_boxes import MAX_CANDIDATES, decode_boxes
 from vedette.runtime.decoders import Candidates, Instances, Prototyped, Seen
 from vedette.runtime.frame import Array
@@ -133,11 +133,19 @@ class Columns:
         chosen = decode_boxes(
             self.layout, image, conf=conf, multi_label=self.multi_label, max_candidates=self.most
         )
-        rows = image[:, chosen.anchors].T if transposed else image[chosen.anchors]
-        boxes = self.box.candidates(
-            rows[:, :4], chosen.scores, chosen.class_ids, input_size, suppress=self.suppress
-        )
-        extra = rows[:, rows.shape[1] - self.extras.columns :]
+
+        def gathered(columns: slice) -> Array:  # never the classes between them: most of an output's bytes
+            return image[columns, chosen.anchors].T if transposed else image[chosen.anchors, columns]
+
+        scored = chosen.scores, chosen.class_ids
+        if self.box == CENTRED and isinstance(self.layout, V5 | V8):  # the kernel made corners of them
+            boxes = Candidates(chosen.boxes_xyxy, *scored, suppress=self.suppress)
+        else:
+            boxes = self.box.candidates(gathered(slice(4)), *scored, input_size, suppress=self.suppress)
+        if not self.extras.columns:
+            return boxes
+        width = image.shape[0 if transposed else 1]
+        extra = gathered(slice(width - self.extras.columns, width))
         return self.extras.attached(boxes, extra, prototypes, self.box.unit(input_size))
 
 

@@ -31,4 +31,6 @@ class Config:
 def names_of(manifest: Manifest, present: Iterable[int]) -> dict[int, str]:
     """The labels by class id, and the number itself for a class that is present without a label."""
     names = dict(enumerate(manifest.labels))
-    return names | {int(index): f"class {int(index)}" for index in present if int(index) not in names}
+    return names | {
+        index: f"class {index}" for index in dict.fromkeys(map(int, present)) if index not in names
+    }

@@ -3,6 +3,7 @@
 In: decoders.Candidates.  Out: a Result with boxes, best first.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -48,18 +49,29 @@ def on_frame(kept: Candidates, frame: Frame, placement: Placement) -> tuple[Boxe
     xyxy = kept.boxes_xyxy
     if not kept.in_image:
         xyxy = placement.to_image(xyxy.reshape(-1, 2, 2)).reshape(-1, 4)
-    clipped = np.clip(xyxy, 0, np.array([width, height, width, height], np.float32))
-    inside = np.all(clipped[:, 2:] > clipped[:, :2], axis=1)
-    xyxy, class_ids = (clipped if kept.clip else xyxy)[inside], kept.class_ids[inside]
-    return Boxes(xyxy, kept.scores[inside], class_ids, orig_shape=(height, width)), inside
+    clipped = np.minimum(np.maximum(xyxy, 0), _far_corner(width, height))
+    inside: Array = np.logical_and.reduce(clipped[:, 2:] > clipped[:, :2], axis=1)
+    xyxy = clipped if kept.clip else xyxy
+    if inside.all():  # as nearly always
+        return Boxes(xyxy, kept.scores, kept.class_ids, orig_shape=(height, width)), inside
+    return Boxes(
+        xyxy[inside], kept.scores[inside], kept.class_ids[inside], orig_shape=(height, width)
+    ), inside
+
+
+@lru_cache(maxsize=64)
+def _far_corner(width: int, height: int) -> Array:
+    return np.array([width, height, width, height], np.float32)
 
 
 def best(decoded: Candidates, config: Config) -> Array:
     """Indices of the candidates that stay, best first."""
-    rows = chosen(decoded, config)
-    arrays = decoded.boxes_xyxy[rows], decoded.scores[rows], decoded.class_ids[rows]
     iou = config.iou if decoded.suppress else np.inf
-    kept: Array = rows[nms(*arrays, iou_threshold=iou, max_det=config.max_det)]
+    arrays = decoded.boxes_xyxy, decoded.scores, decoded.class_ids
+    if not config.classes:
+        return nms(*arrays, iou_threshold=iou, max_det=config.max_det)
+    rows = chosen(decoded, config)
+    kept: Array = rows[nms(*(array[rows] for array in arrays), iou_threshold=iou, max_det=config.max_det)]
     return kept
 
 
