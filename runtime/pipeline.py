@@ -152,9 +152,7 @@ class Pipeline:
         begun: deque[_Batch] = deque()
         while not self.stop.is_set() and (begun or not self._inbox.exhausted):
             self._turn = time.monotonic()
-            taken = self._inbox.take(
-                0.0 if begun else 0.1, limit=limit, fill_s=FILL_S if ahead > 1 else 0.0
-            )
+            taken = self._inbox.take(0.0 if begun else 0.1, limit=limit, fill_s=FILL_S if ahead > 1 else 0.0)
             waiting = [one for one in taken if self._wanted(one[0].stream)]
             if waiting:
                 begun.append(self._submitted(waiting))
