@@ -26,7 +26,7 @@ from vedette.runtime.plugins import load
 from vedette.runtime.preprocess import Size
 from vedette.runtime.results import Result
 from vedette.runtime.runner import Runner
-from vedette.runtime.sources import Source, SourceOptions, open_source
+from vedette.runtime.sources import END, Read, Source, SourceOptions, open_source
 from vedette.runtime.tasks import Config
 from vedette.runtime.tracking import TrackConfig, Tracker
 
@@ -136,6 +136,10 @@ class Model:
         # files in turn, so that results come in their order; cameras together, for none of them ends
         turns = [sources] if live else [{name: source} for name, source in sources.items()]
         for turn in turns:
+            held = [source.frame for source in turn.values() if isinstance(source, ArraySource)]
+            if len(held) == len(turn):  # in memory already: nothing to wait for, and no thread
+                yield from runner.submit(held).results()
+                continue
             for _, results in Pipeline(turn, [runner]).run():
                 yield results[0]
 
@@ -241,12 +245,12 @@ class ArraySource:
                 why="pictures are uint8 [height, width, 3] in BGR order",
                 cure="convert it, e.g. (image * 255).astype('uint8')[..., ::-1]",
             )
-        self._frames = [Frame((image,), stream=stream, source="array")]
+        self.frame = Frame((image,), stream=stream, source="array")
+        self._given = False
 
-    def read(self, timeout_s: float = 1.0) -> Any:
-        from vedette.runtime.sources import END
-
-        return self._frames.pop() if self._frames else END
+    def read(self, timeout_s: float = 1.0) -> Read:
+        self._given, given = True, self._given
+        return END if given else self.frame
 
     def close(self) -> None:
-        self._frames = []
+        """There is nothing to free."""

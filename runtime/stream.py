@@ -152,6 +152,7 @@ class Stream:
             wanted = deliver(frame)
             self._delivering = False
             if not wanted:
+                self._frames -= 1  # it came too late to count
                 return None
         return None
 

@@ -45,7 +45,7 @@ class Slow(NullRunner):
 def run(report: Report, *, seconds: float = 20.0) -> None:
     memory: list[float] = []
     with tempfile.TemporaryDirectory() as name, mini(raw_clip(Path(name))) as yard:
-        frames = round(seconds * FPS)
+        frames = round(seconds / SLOW_S)
         with watched(sources={"yard": yard.url}, runners=[Slow()], max_frames=frames) as run:
             while not run.pipeline.stop.wait(0.5) and run.alive:
                 memory.append(memory_mb())
@@ -65,13 +65,16 @@ def ages(report: Report, run: Watched) -> None:
 
 
 def books(report: Report, run: Watched, frames: int) -> None:
-    """Every decoded frame is delivered or counted; none waits any more, as the stream has ended."""
+    """Every decoded frame is delivered or counted, but one that may have waited when the last had come."""
     status = run.pipeline.status()["yard"]
     dropped = sum(status.dropped.values())
-    report.equal("decoded frames", status.frames, frames)
-    report.equal("delivered + dropped", status.delivered + dropped, frames)
-    report.equal("frames that came out", len(run.seen), status.delivered)
-    report.equal("dropped, as the records tell", sum(seen.dropped for seen in run.seen), dropped)
+    report.at_most(
+        "decoded, and neither delivered nor dropped", status.frames - status.delivered - dropped, 1
+    )
+    report.equal("frames that came out", len(run.seen), frames)
+    report.equal("frames delivered", status.delivered, frames)
+    told = sum(seen.dropped for seen in run.seen)
+    report.at_most("dropped after the last record", dropped - told, round(SLOW_S * FPS) + 1)
     gaps = np.diff([-1, *(seen.index for seen in run.seen)]) - 1
     report.equal(
         "records whose dropped is the gap before them", sum(gaps == [s.dropped for s in run.seen]), len(gaps)
