@@ -29,7 +29,7 @@ demo: $(VENV)/has-$(RUN_EXTRAS) $(VENV)/native         ## the whole path on real
 	$(BIN)/python -m vedette demo
 
 test: check zoo $(VENV)/native                         ## what CI runs: no GPU, no network
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not gpu and not soak"
+	$(BIN)/python -m pytest -q -n 4 -m "not gpu and not soak"    # four, for many of them wait
 
 check: $(VENV)/has-$(TEST_EXTRAS) $(if $(NVCC),build/nvrtc)   ## formatting, lint, types, what the kernels cost
 	$(BIN)/ruff format --check -q

@@ -365,7 +365,7 @@ WHOLE = pytest.param((1344, 800), marks=pytest.mark.soak)  # minutes; torchvisio
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("fp16", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("size", [(320, 224), WHOLE])
 def test_resnet50_is_exported_and_built(size: tuple[int, int], precision: str, tmp_path: Path) -> None:
     path = random_resnet50(tmp_path / "random.pth")
