@@ -143,12 +143,12 @@ Recipe.finish = finish
 def test_a_slowed_build_is_caught_and_the_same_one_is_not(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The build is slowed by what Python runs when it starts; toy's post-process takes far less than the 10 ms that it sleeps."""
+    """Slowed by what Python runs when it starts; toy's post-process takes far less than the 10 ms that it sleeps."""
     (place / "slowed").mkdir()
     (place / "slowed" / "sitecustomize.py").write_text(SLOWED)
     command = [
         sys.executable, "-m", "vedette", "bench", "toy.npz", "synthetic:64x48@30", "--seconds", "3", "--compare", "base.json",
-        "--fail-if", "postprocess.p50+100%",
+        "--fail-if", "postprocess.p50+400%",
     ]  # fmt: skip
     first = [*command[:-4], "--json", "base.json"]
     assert subprocess.run(first, capture_output=True, timeout=120).returncode == 0
