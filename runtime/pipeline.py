@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 Policy = Literal["latest", "all"]
 Step = tuple[Frame, list[Result]]
 Routes = Mapping[str, Sequence[int]]
-WATCH_S = 0.1
+WATCH_S = 0.25
 HUNG_S = 30.0  # without a turn of the loop: a device or a consumer holds it
 FILL_S = 0.004  # a device gains more by a fuller batch than this costs
 

@@ -93,7 +93,7 @@ def test_reconnects_leave_nothing_behind_and_a_planted_leak_is_seen() -> None:
     """In processes of their own: memory of other tests would count."""
     command = [sys.executable, "-m", "chaos.soak", "--every", "12", "--times", "3"]
     folder = Path(__file__).parents[1]
-    flat = subprocess.Popen([*command, "--seconds", "30"], cwd=folder, stdout=subprocess.PIPE, text=True)
+    flat = subprocess.Popen([*command, "--seconds", "60"], cwd=folder, stdout=subprocess.PIPE, text=True)
     leak = subprocess.Popen(
         [*command, "--seconds", "20", "--planted"], cwd=folder, stdout=subprocess.PIPE, text=True
     )
