@@ -98,8 +98,8 @@ def test_the_stamp_names_no_host_user_or_folder() -> None:
 
 def test_a_command_line_keeps_no_folder_and_no_address() -> None:
     arguments = [
-        "bench", "/home/anna/models/net.onnx", "rtsp://anna:secret@10.0.0.7/live", "--json=/home/anna/a.json",
-        "--compare", "../base.json", "--seconds", "5", "synthetic:64x48@30", "file:///home/anna/v.mp4",
+        "bench", "/models/of/anna/net.onnx", "rtsp://anna:secret@10.0.0.7/live", "--json=/models/a.json",
+        "--compare", "../base.json", "--seconds", "5", "synthetic:64x48@30", "file:///clips/of/anna/v.mp4",
     ]  # fmt: skip
     assert command_line(arguments) == (
         "bench net.onnx rtsp:// --json=a.json --compare base.json --seconds 5 synthetic:64x48@30 v.mp4"

@@ -209,7 +209,6 @@ def no_collection() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_collection")
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
 def test_failed_connections_leave_nothing_behind(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     from vedette.runtime.sinks import _mqtt_link
 

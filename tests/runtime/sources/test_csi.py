@@ -148,7 +148,6 @@ def test_closing_kills_it_at_once(gstreamer: Path) -> None:
     assert dies(pid)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's service is Linux's")
 def test_it_dies_with_us_even_when_we_are_killed(gstreamer: Path) -> None:
     install(gstreamer, frames=3, then_s=60)
     script = (
