@@ -211,6 +211,11 @@ Layout: TypeAlias = V8 | V5 | EndToEnd | Yolox | Region | FastestDet | NanoDet |
 LAYOUTS: tuple[type[Layout], ...] = (V8, V5, EndToEnd, Yolox, Region, FastestDet, NanoDet, Priors)
 
 
+def outputs_of(layout: Layout) -> int:
+    """How many outputs hold one grid."""
+    return 2 if isinstance(layout, NanoDet | Priors) else 1
+
+
 @lru_cache(maxsize=256)
 def plan(layout: Layout, shapes: tuple[Shape, ...]) -> Plan:
     """What the C++ reads for outputs of these shapes, which lie inside them.
@@ -218,9 +223,8 @@ def plan(layout: Layout, shapes: tuple[Shape, ...]) -> Plan:
     Raises:
         ValueError: no output of this family has these shapes.
     """
-    wanted = 2 if isinstance(layout, NanoDet | Priors) else 1
-    if len(shapes) != wanted:
-        raise ValueError(f"{type(layout).__name__} has {wanted} outputs, not {len(shapes)}")
+    if len(shapes) != outputs_of(layout):
+        raise ValueError(f"{type(layout).__name__} has {outputs_of(layout)} outputs, not {len(shapes)}")
     made = layout.plan(*shapes)
     if made.classes < 1:
         raise ValueError(f"{layout} leaves {made.classes} classes in {[list(shape) for shape in shapes]}")

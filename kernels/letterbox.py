@@ -24,9 +24,12 @@ from vedette.kernels.picture import (
     yuv_coefficients,
 )
 
+Shape = tuple[int, ...]
+Shapes = tuple[Shape, ...]
 _FORMATS = {"bgr24": 0, "rgb24": 0, "yuv420p": 1, "nv12": 2}  # as native/letterbox.cpp numbers them
 _RULES = {"linear": 0, "fixed": 1, "half": 2, "nearest": 3}
 LARGEST = 1 << 20  # pixels a side, as of cv2.imread
+_FLOATS = "fe"  # float32 and float16, as NumPy's characters
 _PADDING = 16  # columns that a block of the C++ may read behind the last
 
 
@@ -37,6 +40,7 @@ def letterbox_reference(
     picture: Picture = Picture(),
     *,
     exact_cv2: bool = False,
+    padded: bool = False,
 ) -> None:
     """Resize, pad, reorder and normalise one picture into an image of a network's input.
 
@@ -44,17 +48,19 @@ def letterbox_reference(
     YUV pixels are converted, and clamped to 0..255, before they are interpolated.
 
     Args:
-        chw: float32 or float16 [3, h, w], C-contiguous, written whole.
+        chw: float32 or float16 [3, h, w], C-contiguous, written whole unless padded.
         planes: uint8, as `picture` says; rows may be padded.
         layout: where, and how scaled.
         picture: what the planes hold.
         exact_cv2: interpolate as cv2.resize does uint8 pictures by INTER_LINEAR, bit for bit: in fixed point with whole
             levels as the result, and at exactly half the size the mean of 2 x 2. YUV pixels are rounded first.
+        padded: what surrounds the picture in chw is there already, from a call with the same layout, and is left alone.
 
     Raises:
         ValueError: the planes are not such a picture, or do not fit; nothing was written.
     """
-    size = _checked(chw, planes, layout, picture)
+    size = _checked(chw.shape, chw.dtype.char, _shapes(planes), layout, picture)
+    _check_arrays(planes, chw)
     pixels = _pixels(planes, picture)
     if exact_cv2:
         scaled = _resized_fixed(np.rint(pixels).astype(np.int32), size, layout.scaled)
@@ -65,7 +71,8 @@ def letterbox_reference(
     gain, bias = (np.array(values, np.float32).reshape(3, 1, 1) for values in (layout.gain, layout.bias))
     (left, top), (width, height) = layout.offset, layout.scaled
     with np.errstate(over="ignore"):  # float16 ends at 65504
-        chw[:] = np.float32(layout.pad) * gain + bias
+        if not padded:
+            chw[:] = np.float32(layout.pad) * gain + bias
         chw[:, top : top + height, left : left + width] = scaled.transpose(2, 0, 1) * gain + bias
 
 
@@ -125,17 +132,17 @@ def letterbox(
     picture: Picture = Picture(),
     *,
     exact_cv2: bool = False,
+    padded: bool = False,
 ) -> None:
     """letterbox_reference by the C++ kernel where it is built: the same bits, for the same arguments."""
     kernel = native.function("vedette_letterbox", [ctypes.c_void_p, *_PLANES, ctypes.c_void_p])
     if kernel is None:
-        letterbox_reference(chw, planes, layout, picture, exact_cv2=exact_cv2)
+        letterbox_reference(chw, planes, layout, picture, exact_cv2=exact_cv2, padded=padded)
         return
-    size = _checked(chw, planes, layout, picture)
-    half_precision = chw.dtype == np.float16
-    plan = _planned(
-        layout, picture, size, chw.shape[:0:-1], half_precision=half_precision, exact_cv2=exact_cv2
+    plan = _letterbox_plan(
+        layout, picture, _shapes(planes), chw.shape, chw.dtype.char, exact_cv2=exact_cv2, padded=padded
     )
+    _check_arrays(planes, chw)
     rows = [_rows(plane) for plane in planes]
     kernel(plan.address, *_addresses(rows), chw.ctypes.data)
 
@@ -145,7 +152,8 @@ def bgr(planes: Sequence[Array], picture: Picture) -> Array:
     kernel = native.function("vedette_bgr", [ctypes.c_void_p, *_PLANES, ctypes.c_void_p])
     if kernel is None or picture.format in {"bgr24", "rgb24"}:
         return bgr_reference(planes, picture)
-    size = _checked_size(planes, picture)
+    size = _checked_size(_shapes(planes), picture)
+    _check_arrays(planes)
     plan = _planned(Layout(size), picture, size, size, half_precision=False, exact_cv2=True)
     rows = [_rows(plane) for plane in planes]
     pixels = np.empty((size[1], size[0], 3), np.uint8)
@@ -153,23 +161,34 @@ def bgr(planes: Sequence[Array], picture: Picture) -> Array:
     return pixels
 
 
-def _checked(chw: Array, planes: Sequence[Array], layout: Layout, picture: Picture) -> Size:
-    """The picture's size, of arguments that the C++ may trust."""
-    if chw.ndim != 3 or len(chw) != 3 or chw.dtype not in (np.float32, np.float16):
-        raise ValueError(f"want float32 or float16 [3, h, w] to write to, not {chw.dtype} {list(chw.shape)}")
-    if not (chw.flags.c_contiguous and chw.flags.writeable):
-        raise ValueError("want a C-contiguous array to write to")
-    for offset, scaled, whole in zip(layout.offset, layout.scaled, chw.shape[:0:-1], strict=True):
+def _shapes(planes: Sequence[Array]) -> Shapes:
+    return tuple([plane.shape for plane in planes])
+
+
+def _check_arrays(planes: Sequence[Array], *written: Array) -> None:
+    """What shapes do not say."""
+    for plane in planes:
+        if plane.dtype.char != "B":
+            raise ValueError(f"want uint8 planes, not {plane.dtype}")
+    for chw in written:
+        if not chw.flags.carray:
+            raise ValueError("want a C-contiguous array to write to")
+
+
+def _checked(chw: Shape, dtype: str, planes: Shapes, layout: Layout, picture: Picture) -> Size:
+    """The picture's size, of shapes that the C++ may trust."""
+    if len(chw) != 3 or chw[0] != 3 or dtype not in _FLOATS:
+        raise ValueError(f"want float32 or float16 [3, h, w] to write to, not {dtype} {list(chw)}")
+    for offset, scaled, whole in zip(layout.offset, layout.scaled, chw[:0:-1], strict=True):
         if offset < 0 or scaled < 1 or offset + scaled > whole or whole > LARGEST:
-            raise ValueError(f"{layout.scaled} at {layout.offset} does not lie in {chw.shape[:0:-1]}")
+            raise ValueError(f"{layout.scaled} at {layout.offset} does not lie in {chw[:0:-1]}")
     return _checked_size(planes, picture)
 
 
-def _checked_size(planes: Sequence[Array], picture: Picture) -> Size:
-    height, width = planes[0].shape[:2] if len(planes) and planes[0].ndim >= 2 else (0, 0)
-    found = [plane.shape for plane in planes]
-    if found != plane_shapes((width, height), picture.format) or any(p.dtype != np.uint8 for p in planes):
-        raise ValueError(f"want uint8 planes of {picture.format}, not {[(p.dtype, p.shape) for p in planes]}")
+def _checked_size(planes: Shapes, picture: Picture) -> Size:
+    height, width = planes[0][:2] if len(planes) and len(planes[0]) >= 2 else (0, 0)
+    if list(planes) != plane_shapes((width, height), picture.format):
+        raise ValueError(f"want planes of {picture.format}, not {list(planes)}")
     if not (0 < width <= LARGEST and 0 < height <= LARGEST):
         raise ValueError(f"want a picture of 1 to {LARGEST} pixels a side, not {width} x {height}")
     return width, height
@@ -177,12 +196,12 @@ def _checked_size(planes: Sequence[Array], picture: Picture) -> Size:
 
 def _rows(plane: Array) -> tuple[Array, int]:
     """The plane, copied unless only its rows are apart, and the bytes from row to row."""
-    row_bytes = plane.size // len(plane)
-    if not plane.flags.c_contiguous:
-        if plane.strides[0] >= row_bytes and plane[0].flags.c_contiguous:
-            return plane, plane.strides[0]
-        plane = np.ascontiguousarray(plane)
-    return plane, row_bytes
+    apart, *within = plane.strides
+    channels = plane.shape[2] if plane.ndim == 3 else 1
+    if apart >= plane.shape[1] * channels and tuple(within) == (channels, 1)[2 - len(within) :]:
+        return plane, apart
+    plane = np.ascontiguousarray(plane)
+    return plane, plane.size // len(plane)
 
 
 _PLANES = [ctypes.c_void_p, INT] * 3
@@ -201,6 +220,7 @@ class _Plan(ctypes.Structure):
         *((name, INT) for name in ("width", "height", "scaled_width", "scaled_height", "left", "top")),
         *((name, INT) for name in ("out_width", "out_height", "format", "rule", "whole", "half_precision")),
         ("contiguous", INT),
+        ("padded", INT),
         *((name, ctypes.c_void_p) for name in ("columns", "rows", "across", "down")),
         ("plane_of", INT * 3),
         *((name, ctypes.c_float * 3) for name in ("gain", "bias", "pad")),
@@ -217,8 +237,30 @@ class _Planned:
 
 
 @lru_cache(maxsize=64)
+def _letterbox_plan(
+    layout: Layout, picture: Picture, planes: Shapes, chw: Shape, dtype: str, *, exact_cv2: bool, padded: bool
+) -> _Planned:
+    """The plan for arrays of these shapes, which are checked only once.
+
+    Raises:
+        ValueError: they do not fit.
+    """
+    size = _checked(chw, dtype, planes, layout, picture)
+    return _planned(
+        layout, picture, size, chw[:0:-1], half_precision=dtype == "e", exact_cv2=exact_cv2, padded=padded
+    )
+
+
+@lru_cache(maxsize=64)
 def _planned(
-    layout: Layout, picture: Picture, size: Size, out: Size, *, half_precision: bool, exact_cv2: bool
+    layout: Layout,
+    picture: Picture,
+    size: Size,
+    out: Size,
+    *,
+    half_precision: bool,
+    exact_cv2: bool,
+    padded: bool = False,
 ) -> _Planned:
     rule = _rule(size, layout.scaled, exact_cv2=exact_cv2)
     columns, rows, across, down = _plan_tables(size, layout.scaled, rule)
@@ -228,7 +270,7 @@ def _planned(
     swapped = layout.channel_order == ("bgr" if picture.format == "rgb24" else "rgb")
     plan = _Plan(
         *size, *layout.scaled, *layout.offset, *out, _FORMATS[picture.format], _RULES[rule], exact_cv2,
-        half_precision, layout.scaled[0] == size[0],
+        half_precision, layout.scaled[0] == size[0], padded,
         *(table.ctypes.data for table in (columns, rows, across, down)), (2, 1, 0) if swapped else (0, 1, 2),
         tuple(gain), tuple(bias), tuple(np.float32(layout.pad) * gain + bias),
         tuple(yuv_coefficients(picture.matrix, full_range=picture.full_range)),

@@ -4,6 +4,7 @@ Next: preprocess.py, which takes the planes as they are; kernels/letterbox.py, w
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -59,10 +60,15 @@ class Frame:
     @property
     def picture(self) -> Picture:
         """What the bytes of the planes are."""
-        return Picture(self.format, self.colour, self.full_range)
+        return _picture(self.format, self.colour, self.full_range)
 
     def bgr(self) -> Array:
         """The picture as uint8 [H, W, 3] BGR; made once, not to be written to."""
         if not self._bgr:
             self._bgr.append(self.planes[0] if self.format == "bgr24" else bgr(self.planes, self.picture))
         return self._bgr[0]
+
+
+@lru_cache(maxsize=16)
+def _picture(pixel_format: PixelFormat, colour: Colour, full_range: bool) -> Picture:  # noqa: FBT001
+    return Picture(pixel_format, colour, full_range)

@@ -41,9 +41,12 @@ class Inbox:
         with self._changed:
             lane = self._lanes[frame.stream]
             if lane.lossless:
-                self._changed.wait_for(
-                    lambda: self._stopped or not lane.open or len(lane.frames) < self._capacity
-                )
+                if (
+                    len(lane.frames) >= self._capacity
+                ):  # and then until there is room for several: fewer awakenings
+                    self._changed.wait_for(
+                        lambda: self._stopped or not lane.open or 2 * len(lane.frames) <= self._capacity
+                    )
             elif lane.frames:
                 lane.frames.clear()
                 lane.dropped += 1
@@ -69,7 +72,8 @@ class Inbox:
             fill_s: how long to wait for more, once there is one, while some open stream has none.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._ready() or not self._any_open(), timeout_s)
+            if not self._ready():
+                self._changed.wait_for(lambda: self._ready() or not self._any_open(), timeout_s)
             wanted = min(limit or len(self._lanes), len(self._lanes))
             if fill_s and 0 < self._ready() < wanted:
                 self._changed.wait_for(lambda: self._ready() >= min(wanted, self._able()), fill_s)
@@ -104,11 +108,12 @@ class Inbox:
 
     def _taken(self, limit: int) -> list[Waiting]:
         chosen = [name for name, lane in self._lanes.items() if lane.frames][:limit]
-        batch = []
+        batch, room = [], False
         for name in chosen:
             lane = self._lanes[name] = self._lanes.pop(name)  # to the end of the order
             batch.append((lane.frames.popleft(), lane.dropped))
             lane.dropped = 0
-        if batch:
+            room |= lane.lossless and 2 * len(lane.frames) <= self._capacity
+        if room:
             self._changed.notify_all()
         return batch

@@ -38,16 +38,15 @@ class Placement:
 
         Each axis has the gain of its rounded size, so that edges map to edges exactly.
         """
-        offset, gain = _offset_and_gain(self)
+        offset, gain = self.offset_and_gain()
         mapped: Array = (xy - offset) / gain
         return mapped.astype(np.float32, copy=False)
 
-
-@lru_cache(maxsize=64)
-def _offset_and_gain(placement: Placement) -> tuple[Array, Array]:
-    """As float32 [2], made once: small arrays are dear beside the few boxes that they move."""
-    gain = np.array(placement.scaled, np.float32) / np.array(placement.size, np.float32)
-    return np.array(placement.offset, np.float32), gain
+    @lru_cache(maxsize=64)  # noqa: B019  (of few values: small arrays are dear beside the few boxes that they move)
+    def offset_and_gain(self) -> tuple[Array, Array]:
+        """Of the picture in the input, float32 [2] each, across and down."""
+        gain = np.array(self.scaled, np.float32) / np.array(self.size, np.float32)
+        return np.array(self.offset, np.float32), gain
 
 
 def place(size: Size, target: Size, resize: Resize) -> Placement:
@@ -108,16 +107,16 @@ def fill(chw: Array, image: Array, spec: Input, placement: Placement) -> None:
         spec: the input's pixel format, pad, scale, mean and std: y = (pixel * scale - mean) / std.
         placement: from `place`.
     """
-    fill_frame(chw, Frame((image,)), spec, placement)
+    fill_frame(chw, Frame((image,)), layout_of(spec, placement))
 
 
-def fill_frame(chw: Array, frame: Frame, spec: Input, placement: Placement) -> None:
-    """`fill` from the planes that the decoder made, without a BGR picture between.
+def fill_frame(chw: Array, frame: Frame, layout: Layout, *, padded: bool = False) -> None:
+    """`fill` from the planes that the decoder made, without a BGR picture between; padded: around it nothing is to do.
 
     Values are those of cv2.resize, bit for bit: it is what the networks were trained with, and no slower here than
     the exact bilinear values, which differ from it by up to one level of 255.
     """
-    letterbox(chw, frame.planes, layout_of(spec, placement), frame.picture, exact_cv2=True)
+    letterbox(chw, frame.planes, layout, frame.picture, exact_cv2=True, padded=padded)
 
 
 @lru_cache(maxsize=64)

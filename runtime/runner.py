@@ -3,8 +3,9 @@
 In: Frames of any size and stream.  Out: one Result a frame, in order.  Next: intake.py, engine.py, decoders/, tasks/; bundles/.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
+from types import TracebackType
 from typing import Any, Protocol
 
 from vedette.runtime.bundle import PART
@@ -12,6 +13,7 @@ from vedette.runtime.decoders import parameters_of
 from vedette.runtime.engine import Engine
 from vedette.runtime.errors import ModelError, VedetteError
 from vedette.runtime.frame import Array, Frame
+from vedette.runtime.host_boxes import host_boxes
 from vedette.runtime.intake import SIZES as SIZES
 from vedette.runtime.intake import Intake, in_batches
 from vedette.runtime.manifest import Manifest
@@ -19,7 +21,8 @@ from vedette.runtime.plugins import load
 from vedette.runtime.preprocess import Placement, Size
 from vedette.runtime.results import Result, no_boxes
 from vedette.runtime.tasks import Config
-from vedette.runtime.timing import Stopwatch
+
+STAGES = "preprocess", "inference", "decode"
 
 
 class Pending(Protocol):
@@ -72,6 +75,8 @@ class Recipe(Intake):
         self.family: Any = load("vedette.runtime.decoders", manifest.decoder.family)
         self.parameters = parameters_of(manifest)
         self.conf: float = self.task.DEFAULT_CONF if config.conf is None else config.conf
+        self.readable = Readable(manifest)
+        self._boxes = host_boxes(manifest, self.family, self.parameters, config, self.conf)
         batched = getattr(self.family, "batched", None)
         batched_ = batched is None or batched(manifest.outputs)
         super().__init__(manifest, imgsz=imgsz, batched=batched_, own_size=own_size)
@@ -85,24 +90,33 @@ class Recipe(Intake):
             ModelError: the outputs cannot be read so.
         """
         size = placements[0].input_size
-        with self.readable():
+        with self.readable:
+            found = self._boxes and self._boxes.results(outputs, frames, placements)
+            if found:
+                return found
             decoded = self.family.decode(outputs, self.manifest, self.parameters, self.conf, input_size=size)
             return [
                 self.task.finish(found, frame, placement, self.manifest, self.config)
                 for found, frame, placement in zip(decoded, frames, placements, strict=True)
             ]
 
-    @contextmanager
-    def readable(self) -> Iterator[None]:
-        """A manifest that is well-formed may still mean another network: any fault in reading is told as that."""
-        try:
-            yield
-        except VedetteError:
-            raise
-        except Exception as error:
-            family, task = self.manifest.decoder.family, self.manifest.task
+
+class Readable:
+    """A manifest that is well-formed may still mean another network: any fault in reading its outputs is told as that."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception) and not isinstance(error, VedetteError):
+            family, task = self._manifest.decoder.family, self._manifest.task
             raise ModelError(
-                f"the outputs of {self.manifest.name} cannot be read as {family} and {task}",
+                f"the outputs of {self._manifest.name} cannot be read as {family} and {task}",
                 why=f"{type(error).__name__}: {error}",
                 cure="export the model again, or adopt it with the right family and task",
             ) from error
@@ -134,15 +148,19 @@ class HostRunner:
         """There is nothing to free."""
 
     def _batch(self, frames: Sequence[Frame], placements: Sequence[Placement]) -> list[Result]:
-        watch = Stopwatch()
-        with watch("preprocess"):
-            feeds = self._recipe.filled(self._engine, frames, placements)
-        with watch("inference"):
-            outputs = self._engine(feeds)
-            self._recipe.check({name: array.shape for name, array in outputs.items()}, len(frames))
-        with watch("decode"):
-            finished = self._recipe.finish(outputs, frames, placements)
-        return [result.timed(watch.each(len(frames))) for result in finished]
+        times = [perf_counter()]
+        feeds = self._recipe.filled(self._engine, frames, placements)
+        times.append(perf_counter())
+        outputs = self._engine(feeds)
+        self._recipe.check({name: array.shape for name, array in outputs.items()}, len(frames))
+        times.append(perf_counter())
+        finished = self._recipe.finish(outputs, frames, placements)
+        times.append(perf_counter())
+        spent = {
+            stage: (end - begin) * 1e3 / len(frames)
+            for stage, begin, end in zip(STAGES, times, times[1:], strict=False)
+        }
+        return [result.timed(spent) for result in finished]
 
 
 def runner_of(recipe: Recipe, engine: Engine) -> Runner:

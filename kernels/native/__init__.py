@@ -8,7 +8,7 @@ import ctypes
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ U8, F16, F32, I32, I64 = Array("uint8"), Array("float16"), Array("float32"), Arr
 @cache
 def library() -> ctypes.CDLL | None:
     """The library, or None with one warning where it was not built."""
-    path = files("vedette").joinpath("kernels", NAME)
+    path = Path(__file__).parents[1] / NAME
     if not path.is_file():
         warnings.warn(
             "the C++ kernels are not built, so NumPy runs in their place: many times slower. "

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "../arithmetic.h"
+#include "boxes.h"
 
 struct Plan {  // as in box_layouts.py
     int64_t family, anchors, classes, row, bins, background, softmax, levels;

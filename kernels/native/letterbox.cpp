@@ -31,6 +31,7 @@ struct Plan {
     int64_t out_width, out_height;
     int64_t format, rule, whole, half_precision;  // whole: round YUV pixels to whole levels; half_precision: write float16
     int64_t contiguous;                // column x of the output is column x of the picture
+    int64_t padded;                    // what surrounds the scaled picture is there already
     const int32_t* columns;            // [scaled_width…] the left tap: its first byte in bgr24, its number in YUV
     const int32_t* rows;               // [scaled_height, 2] the upper and the lower tap
     const void* across;                // [scaled_width…] LINEAR: float, the right tap's weight; FIXED: two int16 of 1/2048

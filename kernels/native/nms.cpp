@@ -10,7 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "../arithmetic.h"
+#include "boxes.h"
 
 struct Ranked {
     uint32_t key;  // rises as the score falls

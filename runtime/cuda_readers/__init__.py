@@ -17,6 +17,6 @@ def reader_of(job: Job) -> Reader:
     """On the GPU where the task, the family and the types of the outputs allow it, else raw."""
     if any(dtype != np.float32 for _, dtype in job.outputs.values()):
         return RawReader(job)
-    with job.recipe.readable():
+    with job.recipe.readable:
         found = box_reader(job) or instance_reader(job) or people_reader(job)
     return found or RawReader(job)

@@ -122,7 +122,7 @@ class BoxReader:
     def finish(self, found: Boxes, frames: Sequence[Frame], placements: Sequence[Placement]) -> list[Result]:
         """The boxes on their frames."""
         recipe: Any = self._job.recipe
-        with recipe.readable():
+        with recipe.readable:
             return [
                 recipe.task.placed(kept, frame, placement, recipe.manifest)
                 for kept, frame, placement in zip(found.images, frames, placements, strict=True)

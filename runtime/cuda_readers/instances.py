@@ -149,7 +149,7 @@ class InstanceReader:
     ) -> list[Result]:
         """The objects on their frames."""
         recipe: Any = self._job.recipe
-        with recipe.readable():
+        with recipe.readable:
             return [
                 recipe.task.placed(self._instances(found, index), frame, placement, recipe.manifest)
                 for index, (frame, placement) in enumerate(zip(frames, placements, strict=True))

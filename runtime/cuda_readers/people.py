@@ -99,7 +99,7 @@ class PeopleReader:
     def finish(self, found: People, frames: Sequence[Frame], placements: Sequence[Placement]) -> list[Result]:
         """The people on their frames."""
         recipe: Any = self._job.recipe
-        with recipe.readable():
+        with recipe.readable:
             return [
                 recipe.task.finish(in_pixels(people, self._parameters), frame, placement, recipe.manifest, recipe.config)
                 for people, frame, placement in zip(found.images, frames, placements, strict=True)

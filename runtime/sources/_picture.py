@@ -11,6 +11,7 @@ from vedette.runtime.frame import Array, Colour, PixelFormat
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
+    from av.video.plane import VideoPlane
 
 YUV_FORMATS: dict[str, PixelFormat] = {
     "yuv420p": "yuv420p",
@@ -36,14 +37,16 @@ def kind(picture: "VideoFrame") -> tuple[PixelFormat, Colour, bool]:
 
 def planes(picture: "VideoFrame") -> tuple[Array, ...]:
     """Views of the decoder's buffers, which live as long as the views do; rows are line_size bytes apart."""
-    luma, *chroma = (
-        np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]  # type: ignore[call-overload]
-        for plane in picture.planes
-    )
-    blocks = (picture.width + 1) // 2
-    if len(chroma) == 1:  # NV12: U and V side by side
-        return luma[:, : picture.width], chroma[0][:, : 2 * blocks].reshape(-1, blocks, 2)
-    return luma[:, : picture.width], *(plane[:, :blocks] for plane in chroma)
+    found = picture.planes
+    pixels, blocks = picture.width, (picture.width + 1) // 2
+    if len(found) == 2:  # NV12: U and V side by side
+        return _view(found[0], pixels), _view(found[1], 2 * blocks).reshape(-1, blocks, 2)
+    return _view(found[0], pixels), _view(found[1], blocks), _view(found[2], blocks)
+
+
+def _view(plane: "VideoPlane", columns: int) -> Array:
+    """The first bytes of every row."""
+    return np.ndarray((plane.height, columns), np.uint8, plane, 0, (plane.line_size, 1))  # type: ignore[arg-type]
 
 
 def upright(image: Array, rotation: int) -> Array:

@@ -82,6 +82,20 @@ def test_the_kernel_is_the_reference(case: Case) -> None:
     np.testing.assert_array_equal(bgr(planes, picture), bgr_reference(planes, picture))
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_what_surrounds_a_picture_is_left_alone_if_it_is_there_already(name: str) -> None:
+    planes, picture, (width, height), layout = CASES[name]()
+    whole = filled(CASES[name](), exact_cv2=True)
+    (left, top), (across, down) = layout.offset, layout.scaled
+    inside = np.s_[:, top : top + down, left : left + across]
+    expected = np.full_like(whole, -5)
+    expected[inside] = whole[inside]
+    for by in (letterbox, letterbox_reference):
+        chw = np.full((3, height, width), -5, np.float32)
+        by(chw, planes, layout, picture, exact_cv2=True, padded=True)
+        np.testing.assert_array_equal(chw, expected)
+
+
 @pytest.mark.parametrize("wanted", LEVELS)
 def test_the_kernel_is_the_reference_at_every_level(wanted: int) -> None:
     run_at_level(wanted, __file__, "the_reference and not every_level")

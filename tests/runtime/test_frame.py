@@ -13,7 +13,7 @@ from clips import SIZE, numbered_picture, write_video
 from vedette.kernels._letterbox_cases import noise
 from vedette.runtime.frame import Colour, Frame, PixelFormat
 from vedette.runtime.manifest import Input, Resize
-from vedette.runtime.preprocess import fill, fill_frame, place
+from vedette.runtime.preprocess import fill, fill_frame, layout_of, place
 from vedette.runtime.sources import END, open_source
 
 SPEC = Input("x", (1, 3, 48, 64), pixel_format="rgb", resize=Resize("letterbox"), scale=1 / 255)
@@ -35,7 +35,7 @@ def test_the_network_sees_what_the_user_sees(pixel_format: PixelFormat, size: tu
     assert frame.size == size
     placement = place(size, (64, 48), SPEC.resize)
     from_planes, from_bgr = np.empty((2, 3, 48, 64), np.float32)
-    fill_frame(from_planes, frame, SPEC, placement)
+    fill_frame(from_planes, frame, layout_of(SPEC, placement))
     fill(from_bgr, frame.bgr(), SPEC, placement)
     np.testing.assert_array_equal(from_planes, from_bgr)
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import toy
 
+from vedette.kernels.picture import Layout
 from vedette.runtime import intake as intakes
 from vedette.runtime.engine import HostBuffers, Tensor
 from vedette.runtime.frame import Array, Frame
 from vedette.runtime.intake import Intake
-from vedette.runtime.manifest import Input
-from vedette.runtime.preprocess import Placement, fill_frame
+from vedette.runtime.manifest import Resize
+from vedette.runtime.preprocess import fill_frame
 
 
 class Engine:
@@ -26,9 +27,9 @@ def letterboxes(monkeypatch: pytest.MonkeyPatch) -> list[Frame]:
     """The frames that were prepared, each time one was."""
     seen: list[Frame] = []
 
-    def noted(chw: Array, frame: Frame, spec: Input, placement: Placement) -> None:
+    def noted(chw: Array, frame: Frame, layout: Layout, *, padded: bool) -> None:
         seen.append(frame)
-        fill_frame(chw, frame, spec, placement)
+        fill_frame(chw, frame, layout, padded=padded)
 
     monkeypatch.setattr(intakes, "fill_frame", noted)
     return seen
@@ -70,3 +71,18 @@ def test_models_with_other_inputs_share_nothing(letterboxes: list[Frame]) -> Non
     assert prepared(Intake(toy.CARD), Engine(), shown).max() < 1
     assert prepared(Intake(other), Engine(), shown).max() == 10
     assert len(letterboxes) == 2
+
+
+def test_pictures_of_changing_sizes_never_see_the_surroundings_of_others() -> None:
+    """Two intakes with one engine, batches of one and two: each input is as in an engine of its own."""
+    engine, wide, tall = Engine(), frame(10), Frame((np.full((40, 20, 3), 90, np.uint8),))
+    spec = replace(toy.CARD.inputs[0], resize=Resize("letterbox"))
+    one, other = (Intake(replace(toy.CARD, inputs=(replace(spec, scale=scale),))) for scale in (1.0, 0.5))
+    for intake, shown in [
+        (one, [wide]), (one, [tall]), (one, [tall, wide]), (one, [wide, tall]), (other, [tall, wide]),
+        (other, [wide]), (one, [wide]), (one, [wide]), (other, [wide, tall]), (one, [tall]),
+    ]:  # fmt: skip
+        fresh = [replace(each, prepared={}) for each in shown]
+        expected = prepared(Intake(intake.manifest), Engine(), *fresh).copy()
+        found = prepared(intake, engine, *[replace(each, prepared={}) for each in shown])
+        np.testing.assert_array_equal(found, expected)

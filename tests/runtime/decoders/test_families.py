@@ -16,6 +16,8 @@ from vedette.runtime.frame import Array, Frame
 from vedette.runtime.manifest import Decoder, Input, Manifest, Output, Resize
 from vedette.runtime.plugins import load
 from vedette.runtime.results import Result
+from vedette.runtime.runner import Recipe
+from vedette.runtime.tasks import Config
 
 LABELS = ("cat", "dog", "owl")
 CENTRED = Resize("letterbox")
@@ -133,3 +135,33 @@ def test_heads_say_what_the_decoder_does(name: str) -> None:
         np.testing.assert_array_equal(one.boxes_xyxy, other.boxes_xyxy)
         np.testing.assert_array_equal(one.scores, other.scores)
         assert (one.suppress, one.clip) == (other.suppress, other.clip)
+
+
+def noisy(array: Array) -> Array:
+    """Twice, off by some percent; classes and other small whole numbers stay."""
+    noise = np.random.default_rng(0).normal(1, 0.1, (2, *array.shape))
+    return np.where(np.isin(array, [0, 1, 2]), array, array * noise).astype(np.float32)
+
+
+@pytest.mark.parametrize("classes", [(), (1,)])
+@pytest.mark.parametrize("name", sorted(ON_GPU))
+def test_one_call_finds_what_decoder_and_task_find(name: str, classes: tuple[int, ...]) -> None:
+    """On a noisy scene, whose boxes reach beside the picture; to the bit."""
+    case = CASES[name]
+    family: Any = load("vedette.runtime.decoders", case.family)
+    arrays = case.encode(things(CENTRED, PICTURES[0], SCENE), SIZE)
+    manifest = manifest_of(case, CENTRED, {role: array.shape for role, array in arrays.items()})
+    outputs = {f"out_{role}": noisy(array) for role, array in arrays.items()}
+    recipe = Recipe(manifest, Config(conf=0.05, classes=classes))
+    frames = [Frame((np.zeros((height, width, 3), np.uint8),)) for width, height in PICTURES]
+    places = [recipe.fit(frame).placement for frame in frames]
+    decoded = family.decode(outputs, manifest, recipe.parameters, recipe.conf, input_size=SIZE)
+    found = recipe.finish(outputs, frames, places)
+    assert classes or sum(map(len, found)) > 3
+    for one, boxes_, frame, place in zip(found, decoded, frames, places, strict=True):
+        other = recipe.task.finish(boxes_, frame, place, manifest, recipe.config)
+        assert one.boxes is not None
+        for part in ("xyxy", "conf", "cls"):
+            np.testing.assert_array_equal(getattr(one.boxes, part), getattr(other.boxes, part), strict=True)
+        assert dict(one.names) == dict(other.names)
+        assert one.boxes.orig_shape == other.boxes.orig_shape
