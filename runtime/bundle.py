@@ -7,19 +7,20 @@ the parts' manifests, each of which vouches for its files.  Next: bundles/ (a fi
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from vedette.runtime import manifest as manifests
+from vedette.runtime import strict
 from vedette.runtime.draw import write_bytes
 from vedette.runtime.errors import ManifestError, ModelError
-from vedette.runtime.manifest import STRICT, Certificate, Decoder, Manifest, Task
+from vedette.runtime.find import KINDS as KINDS
+from vedette.runtime.find import NAME as NAME
+from vedette.runtime.find import is_bundle as is_bundle
+from vedette.runtime.manifest import PART as PART
+from vedette.runtime.manifest import Certificate, Decoder, Manifest, Task
 from vedette.runtime.plugins import load as load_plugin
 
-NAME = "bundle.json"
-KINDS = "vedette.runtime.bundles"
-PART = "part"  # the decoder family of a graph that nothing reads by itself
 CURE = "export the bundle again with vedette export"
 
 
@@ -27,7 +28,6 @@ CURE = "export the bundle again with vedette export"
 class Bundle:
     """Everything the runtime knows of a model of several graphs beyond what their own manifests say."""
 
-    __pydantic_config__ = STRICT
     name: str
     kind: str  # a file of bundles/, which runs it
     task: Task
@@ -80,29 +80,6 @@ class Loaded:
         return sum(len(data) for group in groups for data in group.values())
 
 
-def is_bundle(folder: Path) -> bool:
-    """Whether a path is a folder with a bundle in it."""
-    return (folder / NAME).is_file()
-
-
-@cache
-def _adapter(of: type) -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(of)
-
-
-def _validated(of: type, text: bytes | str, what: str) -> Any:
-    from pydantic import ValidationError
-
-    try:
-        return _adapter(of).validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise ManifestError(what, why=f"{where}: {first['msg']}", cure=CURE) from None
-
-
 def parse(text: bytes | str, *, origin: str = NAME) -> Bundle:
     """Read and check a bundle.json.
 
@@ -111,7 +88,10 @@ def parse(text: bytes | str, *, origin: str = NAME) -> Bundle:
             manifest nothing vouches for, or parameters that its kind does not know.
         ModelError: no such kind.
     """
-    bundle: Bundle = _validated(Bundle, text, f"{origin} is not a bundle of schema 1")
+    try:
+        bundle = strict.loads(Bundle, text)
+    except strict.RefusedError as error:
+        raise ManifestError(f"{origin} is not a bundle of schema 1", why=str(error), cure=CURE) from None
     _check_names(bundle, origin)
     parameters_of(bundle)
     return bundle
@@ -120,8 +100,11 @@ def parse(text: bytes | str, *, origin: str = NAME) -> Bundle:
 def parameters_of(bundle: Bundle) -> Any:
     """The kind's own checked Parameters."""
     kind: Any = load_plugin(KINDS, bundle.kind)
-    what = f"the parameters of {bundle.name} are wrong"
-    return _validated(kind.Parameters, json.dumps(bundle.parameters), what)
+    try:
+        return strict.read(kind.Parameters, bundle.parameters)
+    except strict.RefusedError as error:
+        what = f"the parameters of {bundle.name} are wrong"
+        raise ManifestError(what, why=str(error), cure=CURE) from None
 
 
 def _check_names(bundle: Bundle, origin: str) -> None:

@@ -10,16 +10,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from vedette.kernels.device import Device
-from vedette.kernels.launches import Fields
 from vedette.runtime.errors import DeviceError, ModelError, UsageError
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import Manifest
 from vedette.runtime.plugins import load, names
 
-PREFERENCE = ("tensorrt", "onnxruntime", "openvino", "replay")
+if TYPE_CHECKING:  # of a GPU's side: long to import, and not there on most machines
+    from vedette.kernels.device import Device
+    from vedette.kernels.launches import Fields
+
+# The first that opens a file is taken, and those behind it are not imported; only the first two open the same files.
+PREFERENCE = ("onnxruntime", "openvino", "tensorrt", "replay")
 BACKENDS = "vedette.runtime.backends"
 THREADS = "VEDETTE_THREADS"  # of a CPU backend, in the environment
 
@@ -59,7 +62,7 @@ class Engine(Protocol):
 class Session(Protocol):
     """A graph for inputs of fixed shapes, on the device thread."""
 
-    outputs: Fields  # of these inputs
+    outputs: "Fields"  # of these inputs
 
     def bind(self, at: Mapping[str, int]) -> None:
         """Say where inputs and outputs are, once, before the first run."""
@@ -78,7 +81,7 @@ class Session(Protocol):
 class OnDevice(Protocol):
     """An engine as device memory in, device memory out. `session` belongs to the device thread."""
 
-    device: Device
+    device: "Device"
     capturable: bool  # whether a run may be part of a CUDA graph
 
     def session(self, shapes: Mapping[str, tuple[int, ...]]) -> Session:
@@ -205,11 +208,16 @@ def cpu_threads() -> int:
 
 
 class HostBuffers:
-    """Input arrays by shape, made once each; what host backends share."""
+    """Input arrays by shape, made once each; what host backends share.
+
+    Attributes:
+        padding: for who fills them: what surrounds the picture in an image of an array.
+    """
 
     def __init__(self, inputs: tuple[Tensor, ...]) -> None:
         self._dtypes = {tensor.name: tensor.dtype for tensor in inputs}
         self._arrays: dict[tuple[str, tuple[int, ...]], Array] = {}
+        self.padding: dict[object, Any] = {}
 
     def __call__(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
         import numpy as np
@@ -218,5 +226,6 @@ class HostBuffers:
             if key not in self._arrays:
                 if len(self._arrays) >= 16:  # pictures of many sizes: keep the newest shapes only
                     self._arrays.pop(next(iter(self._arrays)))
+                    self.padding.clear()
                 self._arrays[key] = np.empty(key[1], self._dtypes[key[0]])
         return {name: self._arrays[name, shape] for name, shape in shapes.items()}

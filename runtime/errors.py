@@ -12,7 +12,6 @@ VedetteError            1   our own fault
 import contextlib
 from collections.abc import Iterator
 
-from vedette.kernels.device import CudaError
 from vedette.runtime.redaction import redact as redact
 from vedette.runtime.redaction import redact_uri as redact_uri
 from vedette.runtime.redaction import remember_secret as remember_secret
@@ -70,7 +69,9 @@ class DeviceError(VedetteError):
 
 @contextlib.contextmanager
 def device_errors() -> Iterator[None]:
-    """What the device layer of the kernels raises, as a DeviceError."""
+    """What the device layer of the kernels raises, as a DeviceError; who has no device never imports that layer."""
+    from vedette.kernels.device import CudaError
+
     try:
         yield
     except CudaError as error:

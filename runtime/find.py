@@ -4,28 +4,33 @@ In: a word.  Out: the path of a file, or of a bundle's folder.  Next: opening.py
 """
 
 import os
-import subprocess
 import sys
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
 import vedette
-from vedette.runtime.bundle import KINDS, is_bundle
 from vedette.runtime.errors import ModelError
 from vedette.runtime.plugins import names
 
+PACKAGE = Path(vedette.__file__).parent
 SUFFIXES = (".onnx", ".engine", ".npz")
+NAME = "bundle.json"
+KINDS = "vedette.runtime.bundles"
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a path is a folder with a bundle in it."""
+    return (folder / NAME).is_file()
 
 
 def zoo_folder() -> Path:
     """Where the wheel keeps its models."""
-    return Path(str(files("vedette").joinpath("runtime", "zoo")))
+    return PACKAGE / "runtime" / "zoo"
 
 
 def zoo_names() -> tuple[str, ...]:
     """The networks in the box, made or not."""
-    weights = Path(str(files("vedette").joinpath("export", "zoo")))
+    weights = PACKAGE / "export" / "zoo"
     bundles = (path for path in zoo_folder().iterdir() if is_bundle(path)) if zoo_folder().is_dir() else ()
     found = [*zoo_folder().glob("*.onnx"), *bundles, *weights.glob("*.safetensors")]
     return tuple(sorted({path.stem for path in found}))
@@ -88,6 +93,8 @@ def _export_to_cache(name: str) -> Path:
             why="this is a checkout without make zoo, and PyTorch is not here to export it",
             cure="make zoo (or pip install 'vedette[export]'), or install the wheel, which has it inside",
         )
+    import subprocess
+
     command = [sys.executable, "-m", "vedette", "export", name, "-o", str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -17,7 +17,8 @@ from vedette.runtime.bundles._graphs import Graphs, graphs_of
 from vedette.runtime.errors import ModelError, UsageError
 from vedette.runtime.find import find_model
 from vedette.runtime.frame import Array
-from vedette.runtime.opening import card_of, open_drawing
+from vedette.runtime.opening import card_of
+from vedette.runtime.parts import open_drawing
 from vedette.runtime.plugins import load
 from vedette.runtime.recipe import Recipe, versions
 from vedette.runtime.request import Images, Request

@@ -7,19 +7,18 @@ Next: engine.py (the bytes a manifest vouches for, opened), decoders/ (what `dec
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from vedette.runtime.draw import write_bytes
+from vedette.runtime import strict
 from vedette.runtime.errors import ManifestError, ModelError
-from vedette.runtime.onnx_file import external_files
+from vedette.runtime.external_files import external_files
 
-STRICT = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 DType = Literal["float32", "float16", "uint8", "int32", "int64", "bool"]
 Task = Literal["detection", "pose", "segmentation", "instances", "image", "generation"]
 Shape = tuple[int, ...]
 LARGEST = 65536  # a side of a tensor
+PART = "part"  # the decoder family of a graph of a bundle, which nothing reads by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,6 @@ class Resize:
     height and lets the width follow, padded to a multiple (OpenPose's rule).
     """
 
-    __pydantic_config__ = STRICT
     rule: Literal["letterbox", "stretch", "multiple"] = "letterbox"
     anchor: Literal["centre", "top-left", "bottom-right"] = "centre"
     pad: float = 114.0
@@ -45,7 +43,6 @@ class Resize:
 class Input:
     """One input tensor. -1 marks a dynamic axis; minimum, typical and maximum bound it. y = (pixel * scale - mean) / std."""
 
-    __pydantic_config__ = STRICT
     name: str
     shape: Shape
     dtype: DType = "float32"
@@ -79,7 +76,6 @@ class Input:
 class Output:
     """One output tensor, bound by name and role, never by position."""
 
-    __pydantic_config__ = STRICT
     name: str
     shape: Shape
     dtype: DType = "float32"
@@ -92,7 +88,6 @@ class Output:
 class Decoder:
     """The output family (a file of decoders/) and its parameters, checked by that file."""
 
-    __pydantic_config__ = STRICT
     family: str
     parameters: dict[str, Any] = field(default_factory=dict)
 
@@ -101,7 +96,6 @@ class Decoder:
 class Parity:
     """What one output differed by from the fp32 PyTorch reference, over `feeds` inputs."""
 
-    __pydantic_config__ = STRICT
     output: str
     max_abs: float
     mean_abs: float
@@ -113,7 +107,6 @@ class Parity:
 class Certificate:
     """What `vedette build --verify` found: a model's decisions beside those of its fp32 reference on the same frames."""
 
-    __pydantic_config__ = STRICT
     judge: str  # what ran: the engine, or what stood in for it
     engine_ran: bool  # false: a stand-in computed the graph that the engine was built from
     reference: str  # what it was compared with
@@ -147,7 +140,6 @@ class Certificate:
 class Manifest:
     """Everything the runtime knows about one model file."""
 
-    __pydantic_config__ = STRICT
     name: str
     task: Task
     inputs: tuple[Input, ...]
@@ -178,29 +170,18 @@ def path_beside(model: Path) -> Path:
     return model.with_name(model.name + ".json")
 
 
-@cache
-def _adapter() -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Manifest)
-
-
 def parse(text: bytes | str, *, origin: str = "manifest") -> Manifest:
     """Read and check a manifest.
 
     Raises:
         ManifestError: not JSON, an unknown or missing key, a wrong type, or a file name that leaves the folder.
     """
-    from pydantic import ValidationError
-
     try:
-        manifest: Manifest = _adapter().validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        manifest = strict.loads(Manifest, text)
+    except strict.RefusedError as error:
         raise ManifestError(
             f"{origin} is not a manifest of schema 1",
-            why=f"{where}: {first['msg']}",
+            why=str(error),
             cure="write it again with vedette export or vedette adopt; manifests are not edited by hand",
         ) from None
     for name in manifest.files:
@@ -223,6 +204,8 @@ def dumps(manifest: Manifest) -> str:
 
 def save(manifest: Manifest, model: Path) -> None:
     """Write the manifest beside its model file."""
+    from vedette.runtime.draw import write_bytes
+
     write_bytes(path_beside(model), dumps(manifest).encode())
 
 

@@ -6,10 +6,9 @@ In: a reference to a model, then sources.  Out: Results.  Next: find.py and open
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,14 +20,15 @@ from vedette.runtime.find import zoo_folder as zoo_folder
 from vedette.runtime.find import zoo_names as zoo_names
 from vedette.runtime.frame import Array, Frame
 from vedette.runtime.opening import open_model
-from vedette.runtime.pipeline import Pipeline
 from vedette.runtime.plugins import load
 from vedette.runtime.preprocess import Size
 from vedette.runtime.results import Result
 from vedette.runtime.runner import Runner
 from vedette.runtime.sources import END, Read, Source, SourceOptions, open_source
 from vedette.runtime.tasks import Config
-from vedette.runtime.tracking import TrackConfig, Tracker
+
+if TYPE_CHECKING:
+    from vedette.runtime.tracking import TrackConfig, Tracker
 
 Picture = str | Path | int | Array
 LOW_SCORES_HELP = {"detection", "instances"}  # a tracker, which goes on with them but begins nothing
@@ -77,8 +77,12 @@ class Model:
         """Class names by id."""
         return dict(enumerate(self.manifest.labels))
 
-    def tracker(self) -> Callable[[], Tracker]:
+    def tracker(self) -> "Callable[[], Tracker]":
         """What makes a tracker for each stream, for the results of `runner(tracked=True)`."""
+        from functools import partial
+
+        from vedette.runtime.tracking import Tracker
+
         return partial(Tracker, self._tracking())
 
     def runner(self, *, tracked: bool = False, **options: Any) -> Runner:
@@ -99,7 +103,9 @@ class Model:
             self._runners[config] = self._opened.runner(config, self._imgsz)
         return self._runners[config]
 
-    def _tracking(self) -> TrackConfig:
+    def _tracking(self) -> "TrackConfig":
+        from vedette.runtime.tracking import TrackConfig
+
         default: float = load("vedette.runtime.tasks", self.manifest.task).DEFAULT_CONF
         return TrackConfig(conf=default if self._config.conf is None else self._config.conf)
 
@@ -136,10 +142,11 @@ class Model:
         # files in turn, so that results come in their order; cameras together, for none of them ends
         turns = [sources] if live else [{name: source} for name, source in sources.items()]
         for turn in turns:
-            held = [source.frame for source in turn.values() if isinstance(source, ArraySource)]
-            if len(held) == len(turn):  # in memory already: nothing to wait for, and no thread
-                yield from runner.submit(held).results()
+            if all(getattr(source, "single", False) for source in turn.values()):
+                yield from runner.submit([_the_frame(source) for source in turn.values()]).results()
                 continue
+            from vedette.runtime.pipeline import Pipeline
+
             for _, results in Pipeline(turn, [runner]).run():
                 yield results[0]
 
@@ -233,10 +240,22 @@ def _open_sources(source: Any, stride: int) -> dict[str, Source]:
     return opened
 
 
+def _the_frame(source: Source) -> Frame:
+    """That of a source which has a single one, and needs no thread for it.
+
+    Raises:
+        SourceError: it is a picture that cannot be read.
+    """
+    frame = source.read()
+    source.close()
+    assert isinstance(frame, Frame), "it has none"
+    return frame
+
+
 class ArraySource:
     """One picture that is in memory already."""
 
-    live, frame_count, uri = False, 1, "array"
+    live, single, frame_count, uri = False, True, 1, "array"
 
     def __init__(self, image: Array, *, stream: str = "cam0") -> None:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:

@@ -4,7 +4,6 @@ In: the pipeline's own news.  Out: datagrams to $NOTIFY_SOCKET, as sd_notify(3) 
 """
 
 import os
-import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -56,6 +55,8 @@ class Notifier:
     def _send(self, text: str) -> None:
         if not self._address:
             return
+        import socket  # only where there is somebody to tell
+
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.settimeout(WAIT_S)
             sender.sendto(text.encode("utf-8", "replace"), self._address)

@@ -2,7 +2,7 @@
 
 from functools import cache
 from importlib import import_module
-from pkgutil import iter_modules
+from pathlib import Path
 from types import ModuleType
 
 from vedette.runtime.errors import ModelError
@@ -11,9 +11,15 @@ from vedette.runtime.errors import ModelError
 @cache
 def names(package: str) -> tuple[str, ...]:
     """The plug-ins of a package, sorted; a trailing underscore (onnxruntime_.py) is no part of the name."""
-    paths = import_module(package).__path__
-    found = (module.name for module in iter_modules(paths))
-    return tuple(sorted(name.rstrip("_") for name in found if not name.startswith("_")))
+    return tuple(sorted(_modules(package)))
+
+
+@cache
+def _modules(package: str) -> dict[str, str]:
+    """The modules of a package by the names of the plug-ins that they are."""
+    folders = [Path(folder) for folder in import_module(package).__path__]
+    found = [file.stem for folder in folders for file in folder.glob("[!_]*.py")]
+    return {name.rstrip("_"): name for name in found}
 
 
 def load(package: str, name: str) -> ModuleType:
@@ -22,14 +28,12 @@ def load(package: str, name: str) -> ModuleType:
     Raises:
         ModelError: there is no such file.
     """
-    if name not in names(package):
+    modules = _modules(package)
+    if name not in modules:
         kind = package.rpartition(".")[2].removesuffix("s")
         raise ModelError(
             f"there is no {kind} named {name!r}",
             why=f"this version has {', '.join(names(package))}",
             cure=f"name one of them, or update vedette if the {kind} is newer",
         )
-    available = {
-        module.name.rstrip("_"): module.name for module in iter_modules(import_module(package).__path__)
-    }
-    return import_module(f"{package}.{available[name]}")
+    return import_module(f"{package}.{modules[name]}")

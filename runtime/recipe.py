@@ -8,17 +8,15 @@ import contextlib
 import json
 import platform
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 import vedette
-from vedette.runtime import png
+from vedette.runtime import png, strict
 from vedette.runtime.errors import UsageError
-from vedette.runtime.manifest import STRICT
 from vedette.runtime.request import Request
 
 KEY = "vedette"  # of the text
@@ -29,7 +27,6 @@ ENGINES = "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rt
 class Given:
     """A file that images were made from."""
 
-    __pydantic_config__ = STRICT
     file: str
     sha256: str
 
@@ -38,7 +35,6 @@ class Given:
 class Recipe:
     """What was drawn, by what, on what."""
 
-    __pydantic_config__ = STRICT
     model: str
     kind: str
     model_sha256: str  # of its bundle.json, which vouches for the rest
@@ -68,13 +64,6 @@ def dumps(recipe: Recipe) -> str:
     return json.dumps(asdict(recipe), allow_nan=False)
 
 
-@cache
-def _adapter() -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Recipe)
-
-
 def read(path: Path) -> Recipe:
     """The recipe in a PNG.
 
@@ -82,8 +71,6 @@ def read(path: Path) -> Recipe:
         SourceError: it is no whole PNG.
         UsageError: there is no recipe in it, or a malformed one.
     """
-    from pydantic import ValidationError
-
     text = png.text_of(path, KEY)
     if text is None:
         raise UsageError(
@@ -92,11 +79,8 @@ def read(path: Path) -> Recipe:
             cure="give the .png as it was written",
         )
     try:
-        recipe: Recipe = _adapter().validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the text"
+        return strict.loads(Recipe, text)
+    except strict.RefusedError as error:
         raise UsageError(
-            f"the recipe in {path} is not of schema 1", why=f"{where}: {first['msg']}", cure="give the .png as it was written"
-        ) from None  # fmt: skip
-    return recipe
+            f"the recipe in {path} is not of schema 1", why=str(error), cure="give the .png as it was written"
+        ) from None

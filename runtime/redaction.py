@@ -2,10 +2,9 @@
 
 In: secrets as they become known, then texts.  Out: the texts with stars.  errors.py gives redact() and remember_secret()
 to the rest.  What is known is taken out first, in whatever spelling a library gave it; the user info of every URL follows.
+base64 and html are imported with the first secret: most runs have none.
 """
 
-import base64
-import html
 import os
 import re
 import threading
@@ -158,6 +157,8 @@ def _one(char: str) -> Iterator[str]:
     yield rf"(?i:{_ESCAPE}x{code:02x})" if code < 256 else rf"(?i:{_ESCAPE}U{code:08x})"  # repr() of text
     if char in _NAMED:
         yield _ESCAPE + _NAMED[char]
+    import html
+
     if html.escape(char) != char:
         yield f"(?i:{html.escape(char)}|&#0*{code};|&#x0*{code:x};)"
     if char == " ":
@@ -175,6 +176,8 @@ def _bytes(char: str) -> bytes:
 
 def _base64_forms(user: str, secret: str) -> Iterator[str]:
     """Patterns of base64(user:secret) with this user, and of the characters that any other leaves as they are."""
+    import base64
+
     raw = b"".join(map(_bytes, secret))
     if user:
         known = b"".join(map(_bytes, user)) + b":" + raw

@@ -11,7 +11,6 @@ import numpy as np
 
 from vedette.runtime.errors import SourceError, UsageError
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT
 from vedette.runtime.preprocess import Size
 
 MOST_IMAGES = 100_000
@@ -24,7 +23,6 @@ COUNT = 16  # images, where nobody says how many
 class Request:
     """None: the model's own choice, or nothing that it has a use for."""
 
-    __pydantic_config__ = STRICT
     seed: int  # of the first image; the others follow by one
     count: int | None = None
     prompt: str | None = None

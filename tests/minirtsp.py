@@ -4,9 +4,10 @@ python minirtsp.py CLIP.h264 [--fps 25] [--user NAME:PASSWORD] [--fault NAME]...
 Writes its port to standard output, then serves until killed. Standard library only.
 
 Faults: silent (accepts, never answers), missing (404), stall=N (sends nothing after N frames), close=N (hangs
-up after N frames), rst=N (the same by a reset), nokey (never sends a key frame), nosets (a description without
-parameter sets), drop=P and corrupt=P (of the RTP packets, that share is left out, or has one byte inverted),
-tsjump=N:SECONDS (its clock is set by so much before frame N), switch=N:OTHER.h264 (another clip from frame N on).
+up after N frames), rst=N (the same by a reset), cut=N:K (hangs up after K packets of frame N), nokey (never sends
+a key frame), nosets (a description without parameter sets), drop=P and corrupt=P (of the RTP packets, that share is
+left out, or has one byte inverted), tsjump=N:SECONDS (its clock is set by so much before frame N),
+switch=N:OTHER.h264 (another clip from frame N on).
 Formats: RFC 2326 (RTSP), RFC 6184 (H.264 in RTP).
 """
 
@@ -42,7 +43,7 @@ class Camera:
 
     def is_due(self, fault: str, index: int) -> bool:
         """Whether a fault with a frame number before its colon begins at this frame."""
-        return index == int(self.faults.get(fault, "-1").partition(":")[0])
+        return fault in self.faults and index == int(self.faults[fault].partition(":")[0])
 
     def detail(self, fault: str) -> str:
         """What follows the frame number."""
@@ -77,6 +78,15 @@ def rtp_payloads(picture: AccessUnit) -> Iterator[bytes]:
             yield bytes([indicator, first << 7 | last << 6 | kind]) + rest[start : start + step]
 
 
+def marked_payloads(camera: Camera, picture: AccessUnit, index: int) -> list[tuple[int, bytes]]:
+    """What is sent of a picture, each with its marker bit: only the very last payload of a picture has it."""
+    if "nokey" in camera.faults:
+        picture = [nal for nal in picture if nal[0] & 31 != IDR]
+    payloads = list(rtp_payloads(picture))
+    marked = [((number == len(payloads)) << 7, payload) for number, payload in enumerate(payloads, start=1)]
+    return marked[: int(camera.detail("cut"))] if camera.is_due("cut", index) else marked
+
+
 def on_the_way(packet: bytes, camera: Camera, chance: random.Random) -> bytes | None:
     """What a bad line leaves of an RTP packet."""
     if chance.random() < float(camera.faults.get("drop", "0")):
@@ -102,7 +112,7 @@ async def play(camera: Camera, writer: asyncio.StreamWriter) -> None:
     for index in count():
         if camera.is_due("stall", index):
             return
-        if camera.is_due("close", index) or camera.is_due("rst", index):
+        if camera.is_due("close", index) or camera.is_due("rst", index) or camera.is_due("cut", index - 1):
             hang_up(writer, by_reset="rst" in camera.faults)
             return
         if camera.is_due("tsjump", index):
@@ -110,12 +120,8 @@ async def play(camera: Camera, writer: asyncio.StreamWriter) -> None:
         if camera.is_due("switch", index):
             pictures, begun = access_units(Path(camera.detail("switch")).read_bytes()), index
         picture = pictures[(index - begun) % len(pictures)]
-        if "nokey" in camera.faults:
-            picture = [nal for nal in picture if nal[0] & 31 != IDR]
-        payloads = list(rtp_payloads(picture))
         stamp = int((index / camera.fps + set_by_s) * CLOCK_HZ) & 0xFFFFFFFF
-        for number, payload in enumerate(payloads, start=1):
-            marker = (number == len(payloads)) << 7
+        for marker, payload in marked_payloads(camera, picture, index):
             header = struct.pack("!BBHII", 0x80, marker | 96, next(sequence) & 0xFFFF, stamp, 1)
             packet = on_the_way(header + payload, camera, chance)
             if packet is not None:

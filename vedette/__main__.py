@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import functools
+import gc
 import logging
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -25,6 +27,7 @@ def main() -> None:
     """Run one verb and exit with its code."""
     signal.signal(signal.SIGTERM, _terminated)
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115  it was closed by who started us
+    gc.disable()  # until the verb begins: what is made by then is imported, and stays
     arguments = sys.argv[1:] or ["--help"]
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -76,6 +79,8 @@ def exit_code(error: BaseException) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    if arguments[0] == "--version":
+        _about(version=True)
     import typer
 
     app = typer.Typer(
@@ -83,8 +88,9 @@ def _dispatch(arguments: list[str]) -> int:
         help="Trained networks to engines, camera streams through engines. Every verb takes --debug.",
     )  # fmt: skip
     app.callback(invoke_without_command=True)(_about)
-    for name in names(VERBS):
-        app.command(name)(_guarded(getattr(load(VERBS, name), name)))
+    asked = next((word for word in arguments if not word.startswith("-")), "")
+    for name in (asked,) if asked in names(VERBS) else names(VERBS):
+        app.command(name)(_guarded(_named(name) if name == asked else _outline(name)))
     try:
         return int(app(arguments, standalone_mode=False, prog_name="vedette") or 0)
     except _click_errors() as error:
@@ -92,6 +98,27 @@ def _dispatch(arguments: list[str]) -> int:
         raise UsageError(
             message, why="the command line does not take that", cure=_help_of(arguments)
         ) from None
+
+
+def _named(verb: str) -> Callable[..., int]:
+    """The function of a verb."""
+    found: Callable[..., int] = getattr(load(VERBS, verb), verb)
+    return found
+
+
+def _outline(verb: str) -> Callable[..., int]:
+    """What stands for a verb in the list of all: its docstring, read from its file, since to import all takes a second."""
+    import ast
+
+    source = Path(__file__).parent.joinpath("commands", f"{verb}.py").read_text(encoding="utf-8")
+    parts = ast.parse(source).body
+    function = next(part for part in parts if isinstance(part, ast.FunctionDef) and part.name == verb)
+
+    def outline() -> int:
+        raise AssertionError(f"{verb} was not imported")
+
+    outline.__doc__ = ast.get_docstring(function)
+    return outline
 
 
 def _about(version: bool = False) -> None:  # noqa: FBT001  (a flag is what it is)
@@ -124,6 +151,9 @@ def _terminated(number: int, _: FrameType | None) -> NoReturn:
 def _guarded(verb: Callable[..., int]) -> Callable[..., int]:
     @functools.wraps(verb)
     def guarded(*arguments: Any, **options: Any) -> int:
+        if not gc.isenabled():
+            gc.freeze()  # nor is it looked through later
+            gc.enable()
         try:
             return verb(*arguments, **options)
         except BrokenPipeError:

@@ -30,7 +30,8 @@ from vedette.runtime.draw import write_bytes
 from vedette.runtime.engine import open_engine
 from vedette.runtime.errors import DeviceError, ModelError, UsageError
 from vedette.runtime.manifest import Certificate, Manifest
-from vedette.runtime.opening import card_of, open_parts
+from vedette.runtime.opening import card_of
+from vedette.runtime.parts import open_parts
 
 BUDGET = Budget()
 

@@ -7,14 +7,15 @@ import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vedette.runtime.errors import ModelError
 from vedette.runtime.frame import Array
-from vedette.runtime.onnx_file import External, externals_of
+
+if TYPE_CHECKING:
+    from vedette.runtime.onnx_file import External
 
 
 class Copied:
@@ -49,7 +50,7 @@ class InPlace:
         ModelError: a file ends before a weight does.
     """
 
-    def __init__(self, tensors: Sequence[External], files: Mapping[str, bytes]) -> None:
+    def __init__(self, tensors: "Sequence[External]", files: Mapping[str, bytes]) -> None:
         import onnxruntime as ort
 
         self._files = files
@@ -60,6 +61,8 @@ class InPlace:
     @contextlib.contextmanager
     def told(self, options: Any) -> Iterator[None]:
         """While the session is made, which wants to see the files, and reads none of them."""
+        from tempfile import TemporaryDirectory
+
         import onnxruntime as ort
 
         options.add_session_config_entry("session.disable_prepacking", "1")
@@ -75,7 +78,7 @@ class InPlace:
             yield
 
 
-def _array(tensor: External, files: Mapping[str, bytes]) -> Array:
+def _array(tensor: "External", files: Mapping[str, bytes]) -> Array:
     try:
         flat = np.frombuffer(files[tensor.file], tensor.dtype, math.prod(tensor.shape), tensor.offset)
     except (ValueError, KeyError) as error:
@@ -98,5 +101,7 @@ def weights_of(model: bytes, files: Mapping[str, bytes], *, in_place: bool = Fal
     """
     if not in_place:
         return Copied(files)
+    from vedette.runtime.onnx_file import externals_of
+
     tensors = externals_of(model)
     return InPlace(tensors, files) if all(tensor.dtype for tensor in tensors) else Copied(files)

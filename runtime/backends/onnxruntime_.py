@@ -1,19 +1,20 @@
 """ONNX Runtime: the CPU by default, CUDA where its provider is present and really used."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vedette.kernels.device import Device, device
-from vedette.kernels.launches import Fields
 from vedette.runtime.backends._ort_weights import Weights, weights_of
 from vedette.runtime.engine import HostBuffers, OnDevice, Tensor, cpu_threads
 from vedette.runtime.errors import DeviceError, ModelError, device_errors
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import Manifest
+
+if TYPE_CHECKING:
+    from vedette.kernels.device import Device
+    from vedette.kernels.launches import Fields
 
 SUFFIXES = (".onnx",)
 DTYPES = {
@@ -70,13 +71,15 @@ class OrtEngine:
         self.on_device: OnDevice | None = _Bindings(self._session, gpu) if gpu else None
         self.inputs = tuple(_tensor(value) for value in self._session.get_inputs())
         self.outputs = tuple(_tensor(value) for value in self._session.get_outputs())
+        self._names = [tensor.name for tensor in self.outputs]
         self.buffers = HostBuffers(self.inputs)
         self.backend = f"onnxruntime on {_device(self._session)}" + ", sparing memory" * sparing
 
     def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        names = [tensor.name for tensor in self.outputs]
-        with _refusing({name: array.shape for name, array in feeds.items()}):
-            return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
+        try:
+            return dict(zip(self._names, self._session.run(self._names, dict(feeds)), strict=True))
+        except Exception as error:  # noqa: BLE001  (its errors share no base class)
+            raise _refused({name: array.shape for name, array in feeds.items()}, error) from None
 
     def close(self) -> None:
         self.on_device = None
@@ -89,7 +92,7 @@ class _Bindings:
     capturable = False  # the provider allocates as it runs
     place = "cuda"
 
-    def __init__(self, session: Any, gpu: Device) -> None:
+    def __init__(self, session: Any, gpu: "Device") -> None:
         self._session, self.device = session, gpu
 
     def session(self, shapes: Mapping[str, tuple[int, ...]]) -> "_Binding":
@@ -106,8 +109,10 @@ class _Binding:
         types = {value.name: np.dtype(DTYPES[value.type]) for value in session.get_inputs()}
         self._inputs: Fields = {name: (tuple(shape), types[name]) for name, shape in shapes.items()}
         names = [value.name for value in session.get_outputs()]
-        with _refusing(shapes):
+        try:
             first = session.run(names, {name: np.zeros(*field) for name, field in self._inputs.items()})
+        except Exception as error:  # noqa: BLE001  (its errors share no base class)
+            raise _refused(shapes, error) from None
         self.outputs: Fields = {n: (array.shape, array.dtype) for n, array in zip(names, first, strict=True)}
         self._binding = session.io_binding()
         self._options = ort.RunOptions()
@@ -132,29 +137,26 @@ class _Binding:
         del self._binding
 
 
-@contextlib.contextmanager
-def _refusing(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[None]:
-    """The session's own errors are told as a refusal of these inputs."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001  (its errors share no base class)
-        told = ", ".join(f"{key} {list(shape)}" for key, shape in shapes.items())
-        raise ModelError(
-            f"ONNX Runtime refused the inputs {told}", why=_first_line(error), cure="leave --imgsz out"
-        ) from None
+def _refused(shapes: Mapping[str, tuple[int, ...]], error: Exception) -> ModelError:
+    told = ", ".join(f"{key} {list(shape)}" for key, shape in shapes.items())
+    return ModelError(
+        f"ONNX Runtime refused the inputs {told}", why=_first_line(error), cure="leave --imgsz out"
+    )
 
 
-def _gpu() -> Device | None:
+def _gpu() -> "Device | None":
     """Where the CUDA provider is to run: the device of the kernels, on their stream; None on a CPU build."""
     import onnxruntime as ort
 
     if "CUDAExecutionProvider" not in ort.get_available_providers():
         return None
+    from vedette.kernels.device import device
+
     with device_errors():
         return device()
 
 
-def _session(model: bytes, weights: Weights, name: str, gpu: Device | None) -> Any:
+def _session(model: bytes, weights: Weights, name: str, gpu: "Device | None") -> Any:
     import onnxruntime as ort
 
     ort.set_default_logger_severity(4)  # its errors come as exceptions; fallbacks are checked below

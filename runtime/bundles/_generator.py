@@ -17,7 +17,7 @@ import numpy as np
 
 from vedette.runtime.errors import UsageError
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import LARGEST, STRICT
+from vedette.runtime.manifest import LARGEST
 from vedette.runtime.preprocess import Size
 from vedette.runtime.request import Request
 
@@ -88,7 +88,6 @@ class Pixels:
 class Drawn:
     """What a bundle.json says that draws each picture from one point of a normal distribution."""
 
-    __pydantic_config__ = STRICT
     latents: int
     channels: int
     size: Size

@@ -13,7 +13,6 @@ from vedette.runtime.diffusion.schedules import Name, Schedule
 from vedette.runtime.diffusion.tokens import Text
 from vedette.runtime.diffusion.updates import Prediction
 from vedette.runtime.errors import UsageError
-from vedette.runtime.manifest import STRICT
 from vedette.runtime.preprocess import Size
 
 ENCODERS = "text_encoder", "text_encoder_2"  # the second tells the pooled text as well
@@ -23,7 +22,6 @@ ENCODERS = "text_encoder", "text_encoder_2"  # the second tells the pooled text 
 class Parameters:
     """What bundle.json says."""
 
-    __pydantic_config__ = STRICT
     latent_channels: int
     factor: int  # pixels a latent
     scaling_factor: float

@@ -18,7 +18,6 @@ from vedette.runtime.diffusion.schedules import Name, Schedule
 from vedette.runtime.diffusion.updates import Prediction
 from vedette.runtime.errors import UsageError
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT
 from vedette.runtime.preprocess import Size
 from vedette.runtime.request import COUNT, Images, Request, refuse
 
@@ -30,7 +29,6 @@ STRENGTH = 0.8
 class Parameters:
     """What bundle.json says."""
 
-    __pydantic_config__ = STRICT
     channels: int
     size: Size
     black: float = -1.0

@@ -23,7 +23,7 @@ from vedette.runtime.engine import Engine
 from vedette.runtime.errors import ManifestError
 from vedette.runtime.frame import Array, Frame
 from vedette.runtime.intake import Intake, check_shapes, in_batches
-from vedette.runtime.manifest import STRICT, Manifest
+from vedette.runtime.manifest import Manifest
 from vedette.runtime.preprocess import Placement, Size
 from vedette.runtime.results import Result
 from vedette.runtime.runner import Done, Pending, Runner
@@ -48,7 +48,6 @@ OPTIONAL = {"masks", "keypoints"}
 class Parameters:
     """What bundle.json says of all parts."""
 
-    __pydantic_config__ = STRICT
     proposals: int  # that `boxes` takes of an image
     proposal_iou: float = 0.7  # proposals of one level that overlap by more suppress each other
     box_iou: float = 0.5  # and boxes of one class, where the user asks for nothing else

@@ -13,10 +13,8 @@ leaving the device; None where these parameters need the host.
 In: output arrays by name, float16 or float32.  Out: model-input pixels, float32.  Next: tasks/.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +22,7 @@ import numpy as np
 from vedette.kernels.box_layouts import Layout
 from vedette.kernels.decode_boxes import Decoded, decode_boxes
 from vedette.kernels.packed_masks import PackedMasks
+from vedette.runtime import strict
 from vedette.runtime.errors import ManifestError
 from vedette.runtime.frame import Array
 from vedette.runtime.manifest import Manifest
@@ -204,13 +203,6 @@ def named(outputs: Mapping[str, Array], manifest: Manifest, role: str) -> Array:
     return outputs[output_of(role, manifest)].astype(np.float32, copy=False)
 
 
-@cache
-def _adapter(parameters: type) -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(parameters)
-
-
 def parameters_of(manifest: Manifest) -> Any:
     """The decoder's own checked Parameters.
 
@@ -218,15 +210,12 @@ def parameters_of(manifest: Manifest) -> Any:
         ModelError: no such family.
         ManifestError: an unknown parameter, or one of the wrong type.
     """
-    from pydantic import ValidationError
-
-    family = load(__name__, manifest.decoder.family)
+    family: Any = load(__name__, manifest.decoder.family)
     try:
-        return _adapter(family.Parameters).validate_json(json.dumps(manifest.decoder.parameters))
-    except ValidationError as error:
-        first = error.errors()[0]
+        return strict.read(family.Parameters, manifest.decoder.parameters)
+    except strict.RefusedError as error:
         raise ManifestError(
             f"the decoder parameters of {manifest.name} are wrong",
-            why=f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}",
+            why=str(error),
             cure="export the model again",
         ) from None

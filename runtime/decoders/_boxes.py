@@ -14,7 +14,7 @@ from vedette.kernels.box_layouts import V5, V8, Layout
 from vedette.kernels.decode_boxes import MAX_CANDIDATES, decode_boxes
 from vedette.runtime.decoders import Candidates, Instances, Prototyped, Seen
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Output
+from vedette.runtime.manifest import Output
 
 Format = Literal["xyxy", "cxcywh", "xywh", "yxyx"]
 Units = Literal["pixels", "normalised", "image"]
@@ -30,7 +30,6 @@ class Box:
     pixels are those of the network's input, normalised is 0 to 1 over it, image is pixels of the original picture.
     """
 
-    __pydantic_config__ = STRICT
     format: Format = "xyxy"
     units: Units = "pixels"
 
@@ -73,7 +72,6 @@ _CORNERS: Mapping[Format, Callable[[Array], Array]] = {
 class Extras:
     """The columns behind the classes: coefficients of masks, keypoints, an angle, in this order."""
 
-    __pydantic_config__ = STRICT
     masks: int = 0  # coefficients, one for each prototype
     keypoints: int = 0
     keypoint_values: Literal[2, 3] = 3  # x, y and, of three, how visible

@@ -15,7 +15,7 @@ from vedette.runtime.decoders import Candidates, named
 from vedette.runtime.decoders._boxes import CORNERS, Box, Size
 from vedette.runtime.decoders.rtdetr import rows_found
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 ROLES = ("num_dets", "det_boxes", "det_scores", "det_classes")
 SPELLINGS = (
@@ -29,7 +29,6 @@ SPELLINGS = (
 class Parameters:
     """What a manifest may say."""
 
-    __pydantic_config__ = STRICT
     box: Box = CORNERS
     first_class: int = 0  # the number of class 0
 

@@ -26,14 +26,13 @@ from vedette.runtime.decoders._boxes import (
     prototypes_of,
 )
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
     """What a manifest may say. An angle needs the box as cxcywh."""
 
-    __pydantic_config__ = STRICT
     box: Box = CORNERS
     extras: Extras = NO_EXTRAS
     suppressed: bool = True  # by the network; some exporters only sort the columns so

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from vedette.kernels.box_layouts import FastestDet
 from vedette.runtime.decoders import Candidates, Head, Heads, boxes
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 STRIDE = 16  # input pixels a cell
 COCO_CHANNELS = 85  # 5 + 80; other numbers of classes are not told from other families by their shape
@@ -24,7 +24,6 @@ class Parameters:
     Boxes reach beyond the picture, as the author's do, unless clip is set: docs/decisions has the figures.
     """
 
-    __pydantic_config__ = STRICT
     object_power: float = 0.6
     class_power: float = 0.4
     clip: bool = False

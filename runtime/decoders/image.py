@@ -14,7 +14,7 @@ import numpy as np
 from vedette.runtime.decoders import Picture, Seen, named
 from vedette.runtime.decoders.mask import layout_of
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 DARK, MIDDLE, BRIGHT = -60, (30, 225), (100, 350)  # of pixels' values: the least, the mean, the most
 
@@ -23,7 +23,6 @@ DARK, MIDDLE, BRIGHT = -60, (30, 225), (100, 350)  # of pixels' values: the leas
 class Parameters:
     """What a manifest may say: black and white, and where the channels are."""
 
-    __pydantic_config__ = STRICT
     black: float = 0.0
     white: float = 1.0
     layout: Literal["nchw", "nhwc"] = "nchw"

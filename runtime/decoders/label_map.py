@@ -13,7 +13,7 @@ import numpy as np
 from vedette.runtime.decoders import LabelMap, output_of
 from vedette.runtime.decoders.mask import layout_of
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 NONE = 255  # of no class
 WHOLE = ("uint8", "int32", "int64", "bool")
@@ -23,7 +23,6 @@ WHOLE = ("uint8", "int32", "int64", "bool")
 class Parameters:
     """What a manifest may say."""
 
-    __pydantic_config__ = STRICT
     first_class: int = 0  # the number of class 0
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from vedette.runtime.decoders import Seen, named
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 SMALLEST = 32  # pixels; below it, maps are hardly of classes of pixels
 COARSEST = 8  # input pixels of a map's; beyond, they are hardly either
@@ -28,7 +28,6 @@ _NONE: Mapping[Layout, int | None] = {"nhw": None}
 class Parameters:
     """What a manifest may say."""
 
-    __pydantic_config__ = STRICT
     layout: Layout = "nchw"
 
 

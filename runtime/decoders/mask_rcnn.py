@@ -18,7 +18,7 @@ from vedette.kernels.decode_boxes import decode_boxes
 from vedette.runtime.decoders import Candidates, Instances, Maps, named
 from vedette.runtime.decoders._boxes import CORNERS, Box, Size
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 HALF = float(np.nextafter(np.float32(0.5), np.float32(0)))  # a mask is where it is a half or more
 REQUIRED = {"boxes", "labels", "scores"}
@@ -30,7 +30,6 @@ SPELLINGS = {"keypoints_scores": "keypoint_scores"}
 class Parameters:
     """What a manifest may say. Of units, image is of the original picture, where the graph is told its size."""
 
-    __pydantic_config__ = STRICT
     box: Box = CORNERS
     first_class: int = 0  # the label of class 0; torchvision's 0 is the background
     masks: Literal["none", "whole", "box"] = (

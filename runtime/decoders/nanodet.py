@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from vedette.kernels.box_layouts import NanoDet
 from vedette.runtime.decoders import Candidates, Head, Heads, boxes
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 BINS = (11, 8)  # of the network of 416 pixels, and of the smaller ones
 
@@ -20,7 +20,6 @@ BINS = (11, 8)  # of the network of 416 pixels, and of the smaller ones
 class Parameters:
     """What a manifest may say."""
 
-    __pydantic_config__ = STRICT
     strides: tuple[int, ...] = (8, 16, 32)
     bins: int = 11  # of each side; bin i means i strides
     multi_label: bool = True  # every class above conf, as its author counts, not only the best

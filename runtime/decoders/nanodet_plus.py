@@ -17,7 +17,7 @@ from vedette.runtime.decoders import Candidates, named
 from vedette.runtime.decoders._boxes import COCO_CLASSES, Size
 from vedette.runtime.errors import ModelError
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 BINS = 8
 SETS = ((8, 16, 32, 64), (8, 16, 32))
@@ -27,7 +27,6 @@ SETS = ((8, 16, 32, 64), (8, 16, 32))
 class Parameters:
     """What a manifest may say."""
 
-    __pydantic_config__ = STRICT
     strides: tuple[int, ...] = SETS[0]
     bins: int = BINS  # of each side; bin i means i strides
     multi_label: bool = True

@@ -15,7 +15,7 @@ import numpy as np
 from vedette.kernels.paf import Rules, Skeletons, paf
 from vedette.runtime.decoders import People, named
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -24,7 +24,6 @@ Pairs = tuple[tuple[int, int], ...]
 class Parameters:
     """What a manifest may say; openpose_exact() says it as OpenPose does."""
 
-    __pydantic_config__ = STRICT
     keypoint_names: tuple[str, ...]
     pairs: Pairs  # joints of each limb, in the order in which limbs are joined
     paf_channels: Pairs  # x and y field of each limb

@@ -18,7 +18,7 @@ from vedette.kernels.decode_boxes import decode_boxes
 from vedette.runtime.decoders import Candidates, Instances, Maps, Seen, named
 from vedette.runtime.decoders._boxes import Box, Size
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 DETR_COLUMNS = 92  # COCO's 91 numbers and one for no object
 MOST = 399  # queries; more are cells or priors
@@ -31,7 +31,6 @@ Activation = Literal["sigmoid", "softmax", "none"]
 class Parameters:
     """What a manifest may say."""
 
-    __pydantic_config__ = STRICT
     box: Box = QUERY_BOX
     activation: Activation = "sigmoid"
     no_object: int = 0  # trailing columns that are no class

@@ -16,14 +16,13 @@ from vedette.kernels.box_layouts import EndToEnd
 from vedette.runtime.decoders import Candidates, named
 from vedette.runtime.decoders._boxes import CORNERS, Box, Columns, Size
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
     """What a manifest may say."""
 
-    __pydantic_config__ = STRICT
     box: Box = CORNERS
     first_class: int = 0  # the label of class 0
 

@@ -19,7 +19,7 @@ from vedette.runtime.decoders import Candidates, Head, Heads, Seen, named
 from vedette.runtime.decoders._boxes import NORMALISED, Box, Size
 from vedette.runtime.errors import ModelError
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 FEWEST = 400  # boxes; fewer are a detector's answer rather than all its priors
 
@@ -28,7 +28,6 @@ FEWEST = 400  # boxes; fewer are a detector's answer rather than all its priors
 class Level:
     """The priors of one grid: in every cell, in reading order, one of each size, around its centre."""
 
-    __pydantic_config__ = STRICT
     columns: int
     rows: int
     step: tuple[float, float]  # input pixels of a cell, across and down
@@ -43,7 +42,6 @@ class Level:
 class Parameters:
     """What a manifest may say. An offset is a share of its prior times a variance: cx, cy, and the logarithms of w, h."""
 
-    __pydantic_config__ = STRICT
     box: Box = NORMALISED  # of boxes that are no offsets; its unit is also that of an output priors
     levels: tuple[Level, ...] = ()
     priors: bool = False  # are an output

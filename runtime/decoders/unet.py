@@ -14,7 +14,7 @@ from vedette.kernels.argmax_labels import MOST
 from vedette.runtime.decoders import Seen, named
 from vedette.runtime.decoders.mask import layout_of
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 LARGEST = 100  # beyond it, maps are hardly logits: depths, say
 POSITIVE = {"Relu", "Softplus", "Exp", "Clip"}  # ends of networks of depth
@@ -25,7 +25,6 @@ JOINTS = 17  # maps at a quarter of the input are COCO's, of a person that was c
 class Parameters:
     """What a manifest may say."""
 
-    __pydantic_config__ = STRICT
     layout: Literal["nchw", "nhwc"] = "nchw"
 
 

@@ -12,7 +12,7 @@ from vedette.kernels.box_layouts import Region
 from vedette.runtime.decoders import Candidates, Head, Heads, boxes
 from vedette.runtime.errors import ModelError
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 COCO_ANCHORS = (
     (0.57273, 0.677385), (1.87446, 2.06253), (3.33843, 5.47434), (7.88282, 3.52778), (9.77052, 9.16828),
@@ -24,7 +24,6 @@ COCO_CHANNELS = 425  # 5 * (5 + 80); anchors of other trainings cannot be told f
 class Parameters:
     """What a manifest may say; a box scores sigmoid(objectness) * softmax(classes)."""
 
-    __pydantic_config__ = STRICT
     anchors: tuple[tuple[float, float], ...] = COCO_ANCHORS  # width, height in cells
 
 

@@ -21,7 +21,7 @@ from vedette.runtime.decoders import Candidates, named
 from vedette.runtime.decoders._boxes import Size
 from vedette.runtime.errors import ModelError
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 Sizes = tuple[tuple[float, float], ...]
 YOLOV3_ANCHORS: tuple[Sizes, ...] = (
@@ -44,7 +44,6 @@ V4_NAMES = {"139_convolutional", "150_convolutional", "161_convolutional"}
 class Parameters:
     """What a manifest may say; nothing of it can be told from shapes."""
 
-    __pydantic_config__ = STRICT
     anchors: tuple[Sizes, ...] = YOLOV3_ANCHORS  # width, height in input pixels, a tuple a head
     scale_xy: tuple[float, ...] = (1.0,)  # of all heads, or of each
     sizes: Literal["exponential", "square"] = "exponential"  # square: darknet's new_coords, YOLOv5 and 7

@@ -27,7 +27,7 @@ from vedette.runtime.decoders._boxes import (
     prototypes_of,
 )
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 ANCHORS_A_CELL = 3  # 1 of YOLOv6 and of YOLOX that decodes by itself
 
@@ -36,7 +36,6 @@ ANCHORS_A_CELL = 3  # 1 of YOLOv6 and of YOLOX that decodes by itself
 class Parameters:
     """What a manifest may say."""
 
-    __pydantic_config__ = STRICT
     box: Box = CENTRED
     extras: Extras = NO_EXTRAS
     multi_label: bool = False  # every class above conf, not only the best

@@ -30,7 +30,7 @@ from vedette.runtime.decoders._boxes import (
     prototypes_of,
 )
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 QUERIES = 300  # of RT-DETR as Ultralytics exported it: rows of centre, size and class scores
 
@@ -39,7 +39,6 @@ QUERIES = 300  # of RT-DETR as Ultralytics exported it: rows of centre, size and
 class Parameters:
     """What a manifest may say. An angle needs the box as cxcywh."""
 
-    __pydantic_config__ = STRICT
     layout: Literal["channels", "rows"] = "channels"  # an anchor is a column, or a row
     box: Box = CENTRED
     extras: Extras = NO_EXTRAS

@@ -13,7 +13,7 @@ from vedette.kernels.box_layouts import Yolox
 from vedette.runtime.decoders import Candidates, Head, Heads, Seen, boxes
 from vedette.runtime.decoders._boxes import STRIDES, Size, classes_of, is_grid
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT, Manifest, Output
+from vedette.runtime.manifest import Manifest, Output
 
 NAME = "output"  # what its exporter calls it; YOLOv6, which looks the same, calls it outputs
 
@@ -22,7 +22,6 @@ NAME = "output"  # what its exporter calls it; YOLOv6, which looks the same, cal
 class Parameters:
     """What a manifest may say."""
 
-    __pydantic_config__ = STRICT
     strides: tuple[int, ...] = STRIDES
     multi_label: bool = False  # every class above conf, not only the best
 

@@ -12,14 +12,12 @@ import numpy as np
 
 from vedette.runtime.errors import ManifestError, ModelError
 from vedette.runtime.frame import Array
-from vedette.runtime.manifest import STRICT
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
     """How one encoder is told a prompt: begin, as many tokens as fit, end, and the rest filled."""
 
-    __pydantic_config__ = STRICT
     tokenizer: str  # a file of the bundle
     part: str
     length: int

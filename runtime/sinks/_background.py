@@ -6,15 +6,17 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vedette.runtime.errors import DiskError, redact
 from vedette.runtime.frame import Frame
-from vedette.runtime.packets import Tap
 from vedette.runtime.results import Result
 from vedette.runtime.sinks import Sink
 from vedette.runtime.sinks._owed import Owed
 from vedette.runtime.status import Event, SinkStatus
+
+if TYPE_CHECKING:
+    from vedette.runtime.packets import Tap
 
 log = logging.getLogger(__name__)
 Item = tuple[Frame, Sequence[Result]]
@@ -71,7 +73,7 @@ class Background:
         """Frames that were never written."""
         return sum(self._dropped.values())
 
-    def tap(self, stream: str) -> Tap | None:
+    def tap(self, stream: str) -> "Tap | None":
         """Where a reader's thread puts the packets of one stream; None if the sink wants none."""
         tap: Callable[[str], Tap] | None = getattr(self.sink, "tap", None)
         return tap(stream) if tap is not None else None

@@ -5,7 +5,6 @@ MP4 is written in fragments, one a key frame, so that a kill loses the last seco
 turns them into a plain MP4 where this FFmpeg can.
 """
 
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,8 @@ from vedette.runtime.ffmpeg import load_ffmpeg
 from vedette.runtime.frame import Array
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from av import VideoFrame
     from av.video.stream import VideoStream
 
@@ -31,6 +32,8 @@ class Encoder:
 
     def __init__(self, path: Path, size: tuple[int, int], rate: float) -> None:
         load_ffmpeg()
+        from fractions import Fraction
+
         import av
 
         self._size = size
@@ -75,7 +78,7 @@ class Encoder:
             self._container.mux(packet)
             self._packets += 1
 
-    def _add_stream(self, name: str, rate: Fraction) -> "VideoStream":
+    def _add_stream(self, name: str, rate: "Fraction") -> "VideoStream":
         stream: VideoStream = self._container.add_stream(name, rate=rate)  # type: ignore[assignment]
         context = stream.codec_context
         context.width, context.height = self._canvas

@@ -8,12 +8,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
 
 from vedette.runtime.errors import SourceError, UsageError, redact
 from vedette.runtime.frame import Frame
-from vedette.runtime.packets import Tap
 from vedette.runtime.plugins import load, names
+
+if TYPE_CHECKING:
+    from vedette.runtime.packets import Tap
 
 
 class Nothing(Enum):
@@ -25,6 +27,7 @@ class Nothing(Enum):
 
 TIMEOUT: Final = Nothing.TIMEOUT
 END: Final = Nothing.END
+PICTURES = "images"  # asked first, since that imports least; no two kinds claim the same
 Read = Frame | Literal[Nothing.TIMEOUT, Nothing.END]
 
 
@@ -52,7 +55,7 @@ class SourceOptions:
     realtime: bool = False
     loop: bool = False
     decoder: Literal["software", "nvdec", "nvv4l2"] = "software"
-    tap: Tap | None = None
+    tap: "Tap | None" = None
 
     def __post_init__(self) -> None:
         if self.stride < 1:
@@ -104,7 +107,7 @@ def open_source(uri: str, options: SourceOptions = SourceOptions()) -> Source:
 
         accelerator()
     package = __name__
-    for name in names(package):
+    for name in sorted(names(package), key=lambda name: name != PICTURES):
         plugin = load(package, name)
         if plugin.claims(uri):
             source: Source = plugin.open_source(uri, options)

@@ -1,9 +1,7 @@
-"""A picture, a folder of pictures or a glob: one stream in sorted name order."""
+"""A picture, a folder of pictures or a glob: one stream in sorted name order. One picture has no use for all its imports."""
 
-import logging
 import time
 from collections.abc import Sequence
-from glob import glob, has_magic
 from math import ceil
 from pathlib import Path
 
@@ -14,8 +12,6 @@ from vedette.runtime.frame import Array, Frame
 from vedette.runtime.sources import END, TIMEOUT, Read, SourceOptions, closed
 from vedette.runtime.sources._clock import Pace
 from vedette.runtime.sources._local import VIDEO_SUFFIXES, is_file, is_folder, is_picture, local_path
-
-logger = logging.getLogger(__name__)
 
 
 def claims(uri: str) -> bool:
@@ -35,6 +31,8 @@ def open_source(uri: str, options: SourceOptions) -> "Pictures":
 
 def _matches(path: Path) -> list[Path]:
     """What a glob matches, sorted; nothing if it is none."""
+    from glob import glob, has_magic
+
     pattern = str(path)
     found = glob(pattern, recursive=True) if has_magic(pattern) else []  # noqa: PTH207 it may be absolute
     return sorted(Path(name) for name in found)
@@ -64,6 +62,11 @@ class Pictures:
         self._round = 0  # pictures until it is over, or begins again
         self._skipped = 0  # since the last that could be read
         self._closed = False
+
+    @property
+    def single(self) -> bool:
+        """Whether this is one picture, which is there to be read at once, and nothing comes after it."""
+        return is_file(self._path) and not (self._options.realtime or self._options.loop)
 
     def read(self, timeout_s: float = 1.0) -> Read:
         """The next picture or END; at real time also TIMEOUT, if none is due within timeout_s."""
@@ -121,7 +124,9 @@ class Pictures:
         if count == 1:
             raise error
         if index < count:  # in a loop, once
-            logger.warning("%s: %s; skipped", error.what, error.why)
+            import logging
+
+            logging.getLogger(__name__).warning("%s: %s; skipped", error.what, error.why)
         if self._skipped == self._round:
             raise SourceError(
                 f"no picture of {self._path} can be read",

@@ -33,13 +33,20 @@ VISIBLE = 12.0  # levels that the luma of a block is off on average
 Array = Any
 
 
-def moving_clip(folder: Path, count: int = 150) -> Path:
-    """A texture that drifts under squares that fly, so that what is lost shows; one slice a picture."""
-    path, chance = folder / "moving.h264", np.random.default_rng(3)
+def moving_clip(folder: Path, count: int = 150, *, name: str = "moving.h264", slices: int = 1) -> Path:
+    """A texture that drifts under squares that fly, so that what is lost shows; so many slices a picture."""
+    path, chance = folder / name, np.random.default_rng(3)
     texture = chance.integers(40, 216, (SIZE[1] // 8, SIZE[0] // 8)).astype(np.uint8)
     ground = np.kron(texture, np.ones((8, 8), np.uint8))
     with av.open(str(path), "w") as container:
-        settings = {"g": "25", "bf": "0", "crf": "23", "tune": "zerolatency", "threads": "1"}
+        settings = {
+            "g": "25",
+            "bf": "0",
+            "crf": "23",
+            "tune": "zerolatency",
+            "threads": "1",
+            "slices": str(slices),
+        }
         stream: Any = container.add_stream("libx264", rate=FPS, options=settings)
         stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
         for index in range(count):

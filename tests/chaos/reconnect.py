@@ -2,7 +2,8 @@
 
 GStreamer's server is killed 20 times and started again after 0.5 to 6 s, then stopped and continued; other cameras never
 answer, or do not even accept. Beside them two cameras and a pattern run on. Printed: how long until each fault was told,
-until frames came again, how long a try took that failed, how long the end took in every state, and the others' rates.
+until frames came again, how long a try took that failed, how long the end took in every state, the others' rates, and
+how many frames were marked suspect (wholeness.py tells which may be).
 """
 
 import contextlib
@@ -13,12 +14,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import clips
-
+from chaos.corruption import moving_clip
 from chaos.report import Report, main
 from chaos.servers import Server, blackhole, gstreamer, has_gstreamer, mini, raw_clip
 from chaos.watching import Watched, watched
+from chaos.wholeness import Compared, cut_by, marks
 from vedette.runtime.status import State
 
 BROKEN_OFF = {State.BACKOFF}
@@ -28,13 +30,12 @@ FPS = 25
 
 
 @contextlib.contextmanager
-def beside_steady(folder: Path, faulty: dict[str, str]) -> Iterator[Watched]:
-    """A pipeline over some faulty cameras and three steady ones."""
-    clip = raw_clip(folder, name="steady.h264")
+def beside_steady(clip: Path, faulty: dict[str, str], **watching: Any) -> Iterator[Watched]:
+    """A pipeline over some faulty cameras and three steady ones, two of which play that clip."""
     servers = [mini(clip), mini(clip)]
     steady = [*(server.url for server in servers), f"synthetic:320x192@{FPS}?live=1"]
     sources = faulty | dict(zip(STEADY, steady, strict=True))
-    with watched(*servers, sources=sources) as run:
+    with watched(*servers, sources=sources, **watching) as run:
         yield run
 
 
@@ -43,53 +44,57 @@ def steady_rates(report: Report, run: Watched) -> None:
     report.share("rate of the steady streams, worst 5 s", worst / FPS, 0.95)
 
 
-def kills(report: Report, run: Watched, yard: Server, count: int) -> None:
-    """The camera dies and comes back."""
-    chance, told, back = random.Random(11), list[float](), list[float]()
+def kills(report: Report, run: Watched, yard: Server, count: int) -> list[float]:
+    """The camera dies and comes back; when it died each time (time.monotonic)."""
+    chance, died, told, back = random.Random(11), list[float](), list[float](), list[float]()
     run.frame_after("yard", run.began)
     for _ in range(count):
         time.sleep(chance.uniform(0.3, 1.0))
-        told.append(run.event_after("yard", yard.kill(), BROKEN_OFF))
+        died.append(yard.kill())
+        told.append(run.event_after("yard", died[-1], BROKEN_OFF))
         time.sleep(chance.uniform(0.5, 6.0) if count > 5 else chance.uniform(0.5, 2.0))
         back.append(run.frame_after("yard", yard.start()))
     report.within("from a kill to the event", told, 0.2)
     report.within("from listening again to a frame", back, 3.0, share=0.95)
+    return died
 
 
-def stall(report: Report, run: Watched, yard: Server, count: int) -> None:
-    """The camera falls silent with its connections open."""
-    told, back = list[float](), list[float]()
+def stall(report: Report, run: Watched, yard: Server, count: int) -> list[float]:
+    """The camera falls silent with its connections open; when it did each time (time.monotonic)."""
+    silent, told, back = list[float](), list[float](), list[float]()
     for _ in range(count):
-        told.append(run.event_after("yard", yard.send(signal.SIGSTOP), NOTICED))
+        silent.append(yard.send(signal.SIGSTOP))
+        told.append(run.event_after("yard", silent[-1], NOTICED))
         time.sleep(2.0)
         back.append(run.frame_after("yard", yard.send(signal.SIGCONT)))
         time.sleep(1.0)
     report.within("from silence to the event", told, 5.0)
     report.within("from the end of silence to a frame", back, 3.0, share=0.95)
+    return silent
 
 
 def real_server(report: Report, *, deaths: int = 20, stalls: int = 3) -> None:
     """Kills and stalls of a server that others wrote."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clip = clips.write_video(folder / "clip.mp4", 50, size=(320, 192), g="25")
-        yard = gstreamer(clip)
-        with yard, beside_steady(folder, {"yard": yard.url}) as run:
-            kills(report, run, yard, deaths)
-            stall(report, run, yard, stalls)
+        # GStreamer sends slice by slice: a fault comes between two of them now and then
+        moving, steady = moving_clip(folder, 50, name="clip.mp4", slices=8), raw_clip(folder)
+        compared, yard = Compared(moving, steady), gstreamer(moving)
+        with yard, beside_steady(steady, {"yard": yard.url}, look=compared) as run:
+            faults = kills(report, run, yard, deaths) + stall(report, run, yard, stalls)
             time.sleep(1.0)
             steady_rates(report, run)
-            report.equal("frames marked suspect, of whole ones", sum(seen.suspect for seen in run.seen), 0)
+            marks(report, run, compared, cut_by(run, "yard", faults))
             report.equal("error of the pipeline", run.error, None)
 
 
 def unanswered(report: Report, *, seconds: float = 20.0) -> None:
     """A camera that accepts and never replies, and one that does not even accept."""
     with tempfile.TemporaryDirectory() as name, blackhole() as nowhere:
-        folder = Path(name)
-        mute = mini(raw_clip(folder), "silent")
+        clip = raw_clip(Path(name))
+        mute = mini(clip, "silent")
         faulty = {"mute": mute.url, "nowhere": nowhere}
-        with mute, beside_steady(folder, faulty) as run:
+        with mute, beside_steady(clip, faulty) as run:
             time.sleep(seconds)
             report.within("a try that nobody answers", run.tries("mute"), 4.0)
             report.within("a try that nobody accepts", run.tries("nowhere"), 4.0)

@@ -1,11 +1,9 @@
 """`vedette config`: exit codes, what is printed, and nothing that is secret."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 GOOD = """\
@@ -16,10 +14,8 @@ cameras:
 """
 
 
-def vedette(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "vedette", "config", *arguments]
-    given = {**os.environ, **environment}
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=given)
+def vedette(*arguments: str, **environment: str) -> forked.Done:
+    return forked.vedette("config", *arguments, environment=environment)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import toy
+from forked import vedette
 
 TIMEOUT_S = 60
 
@@ -27,13 +28,7 @@ def place(tmp_path: Path) -> Path:
 
 def refused(place: Path, *arguments: str) -> tuple[int, str]:
     """Exit code and standard error of a command that must refuse; checks the form of the error."""
-    done = subprocess.run(
-        [sys.executable, "-m", "vedette", *arguments],
-        cwd=place,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-    )
+    done = vedette(*arguments, cwd=place, timeout_s=TIMEOUT_S)
     lines = done.stderr.strip().splitlines()
     assert "Traceback" not in done.stderr + done.stdout
     assert len(lines) == 3, done.stderr

@@ -1,8 +1,6 @@
 """`vedette generate` as a user runs it: grids, folders, recipes, and every refusal."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import cv2
 import generators
 import numpy as np
 import pytest
+from forked import Done, vedette
 from numpy.typing import NDArray
 
 from vedette.runtime import png
@@ -32,9 +31,8 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def generate(place: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "vedette", "generate", *words]
-    return subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=120)
+def generate(place: Path, *words: str) -> Done:
+    return vedette("generate", *words, cwd=place)
 
 
 def told(place: Path, *words: str) -> str:

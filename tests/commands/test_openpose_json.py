@@ -1,8 +1,6 @@
 """`vedette run --openpose-json`, on a network that answers every picture with the maps of known people."""
 
 import json
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 import poses
 import pytest
 import toy
+from forked import Done, vedette
 
 from vedette import Model
 from vedette.kernels._paf_cases import crowd
@@ -45,9 +44,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, people: Array) -> Path:
     return folder
 
 
-def ran(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "vedette", "run", *arguments]
-    return subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=120, check=False)
+def ran(place: Path, *arguments: str) -> Done:
+    return vedette("run", *arguments, cwd=place)
 
 
 def keypoints_in(path: Path) -> Array:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import toy
+from forked import Done, vedette
 
 VEDETTE = [sys.executable, "-m", "vedette"]
 
@@ -25,10 +26,8 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ran(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*VEDETTE, "run", *arguments], cwd=place, capture_output=True, text=True, timeout=120, check=False
-    )
+def ran(place: Path, *arguments: str) -> Done:
+    done = vedette("run", *arguments, cwd=place)
     assert done.returncode == 0, done.stderr
     return done
 

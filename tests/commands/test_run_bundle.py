@@ -1,8 +1,6 @@
 """A bundle's folder on the command line, where a model's file may be."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import toy
+from forked import vedette
 from two_stages import BOXES, HEATMAP, JOINTS, PEAKS, bundle
 
 from vedette.runtime import bundle as bundles
@@ -27,8 +26,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def told(place: Path, *arguments: str, code: int = 0) -> str:
-    command = [sys.executable, "-m", "vedette", *arguments]
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=120, check=False)
+    done = vedette(*arguments, cwd=place)
     assert done.returncode == code, done.stderr
     return done.stdout if code == 0 else done.stderr
 

@@ -9,7 +9,6 @@ from types import FrameType
 
 from vedette.commands._progress import Progress
 from vedette.runtime.model import Model
-from vedette.runtime.monitor import Monitor
 from vedette.runtime.notify import Notifier
 from vedette.runtime.pipeline import Pipeline
 from vedette.runtime.sources import Source
@@ -43,6 +42,8 @@ def _monitored(pipeline: Pipeline, serve: str, token: str | None) -> Iterator[No
     if not serve:
         yield
         return
+    from vedette.runtime.monitor import Monitor  # brings an HTTP server, and TLS with it
+
     monitor = Monitor(serve, pipeline.status, pipeline.sink_status, pipeline.alive, token)
     monitor.start()
     try:

@@ -94,18 +94,21 @@ def sinks_for(
 ) -> list[Sink]:
     """The sinks that the flags ask for, each with its writer thread."""
     from vedette.runtime.sinks._background import Background
-    from vedette.runtime.sinks.jsonl import JsonLinesSink
-    from vedette.runtime.sinks.openpose import OpenPoseSink
-    from vedette.runtime.sinks.window import WindowSink
 
     plain: list[Sink] = []
     if where:
         plain.append(saver(where, sources))
     if poses:
+        from vedette.runtime.sinks.openpose import OpenPoseSink
+
         plain.append(OpenPoseSink(poses))
     if json:
+        from vedette.runtime.sinks.jsonl import JsonLinesSink
+
         plain.append(JsonLinesSink(json))
     if show:
+        from vedette.runtime.sinks.window import WindowSink
+
         plain.append(WindowSink("vedette", stop))
     lossless = not any(source.live for source in sources.values())
     return [Background(sink, lossless=lossless, stop=stop) for sink in plain]

@@ -173,7 +173,7 @@ def test_low_memory_draws_the_same_with_one_part_at_a_time(kind: str, both: Call
         return engine
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vedette.runtime.opening.open_engine", counted)
+        patch.setattr("vedette.runtime.parts.open_engine", counted)
         generator = Generator(str(pair.bundle), low_memory=True)
         found = drawn(generator, request, images)
         generator.close()

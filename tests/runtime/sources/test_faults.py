@@ -1,5 +1,6 @@
 """Cameras whose lines lose packets, whose clocks are set and whose pictures change size: what frames say of it."""
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import minirtsp
 import numpy as np
 import pytest
 
+from vedette.runtime.errors import SourceError
 from vedette.runtime.frame import Frame
 from vedette.runtime.packets import Packet
 from vedette.runtime.sources import Source, SourceOptions, open_source
@@ -72,6 +74,16 @@ def read(source: Source, count: int) -> list[Frame]:
     return frames
 
 
+def read_until_error(source: Source) -> list[Frame]:
+    frames: list[Frame] = []
+    with contextlib.suppress(SourceError):
+        while True:
+            if isinstance(found := source.read(), Frame):
+                frames.append(found)
+    source.close()
+    return frames
+
+
 def luma(frame: Frame) -> clips.Array:
     return frame.planes[0].astype(np.int16)
 
@@ -103,6 +115,24 @@ def test_wrong_pictures_are_suspect_and_others_are_not(textured: Path, camera: C
     assert wrong >= 50
     assert both >= 0.8 * wrong
     assert flagged <= 3 * wrong
+
+
+@pytest.mark.parametrize("kept", [0.5, 1.0], ids=["cut", "whole"])
+@pytest.mark.parametrize("number", [25, 26], ids=["key frame", "one that refers to it"])
+def test_a_last_picture_that_was_cut_is_suspect_and_a_whole_one_is_not(
+    textured: Path, camera: CameraAt, number: int, kept: float
+) -> None:
+    with av.open(str(textured)) as container:
+        clean = [frame.to_ndarray()[: SIZE[1]] for frame in container.decode(video=0)]
+    packets = len(list(minirtsp.rtp_payloads(minirtsp.access_units(textured.read_bytes())[number])))
+    assert packets >= 2
+    uri = camera(textured, "--fps", str(RATE), "--fault", f"cut={number}:{round(kept * packets)}")
+    frames = read_until_error(open_source(uri))
+    wrong = [
+        not np.array_equal(frame.planes[0], picture) for frame, picture in zip(frames, clean, strict=False)
+    ]
+    assert wrong == [False] * number + [kept < 1.0]
+    assert [frame.suspect for frame in frames] == wrong
 
 
 def test_what_is_suspect_is_counted(textured: Path, camera: CameraAt) -> None:
