@@ -6,7 +6,7 @@ A network of YOLOv8n's shape at 640x640, pictures of 1920x1080, one pinned core,
 the CPU time inside ONNX Runtime's session is counted and taken off. Peers run in the same process, in turn.
 C1: pictures one by one through Runner.submit (what a Pipeline calls), Model(picture), Ultralytics' predict, an OpenCV and
 NumPy loop, and that loop with supervision's NMS or rtmlib's.
-C2: the whole clip, opening and closing included, against PyAV's decoder in one thread with the same network after every
+C2: a whole clip, opening and closing included, against PyAV's decoder in one thread with the same network after every
 frame, which leaves the caches as cold; decoding alone, with warm caches, is the row below.
 Also, of every network in the box, what the Runner adds to it.
 """
@@ -178,11 +178,9 @@ def _spent(loop: Callable[[], Iterator[object]], sessions: Sessions) -> float:
 
 def _videos() -> dict[str, Callable[[], Iterator[object]]]:
     runner = Model(network(), conf=CONF, iou=IOU, max_det=MAX_DET).runner()
-    bare = _bare()
+    bare, short = _bare(), _short()
     loops: dict[str, Callable[[], Iterator[object]]] = {
-        "Pipeline": lambda: Pipeline(
-            {"cam0": open_source(str(clip()), SourceOptions())}, [runner], max_frames=VIDEO_FRAMES
-        ).run(),
+        "Pipeline": lambda: Pipeline({"cam0": open_source(str(short), SourceOptions())}, [runner]).run(),
         "decode, network": lambda: (bare() for _ in decoded()),
         "decode": decoded,
     }
@@ -191,13 +189,12 @@ def _videos() -> dict[str, Callable[[], Iterator[object]]]:
         loops["OpenCV + NumPy loop"] = lambda: (detect(image) for image in captured())
         predict = ultralytics_video(NETWORK)
         if predict is not None:
-            short = _short()
             loops["Ultralytics predict"] = lambda: predict(short)
     return loops
 
 
 def _short() -> Path:
-    """The clip cut to VIDEO_FRAMES, for who reads a file to its end."""
+    """The clip cut to VIDEO_FRAMES: all read it to its end, so that nobody decodes what another does not."""
     import av
 
     path = clip().with_name(f"street-1080-{VIDEO_FRAMES}.mp4")
@@ -229,19 +226,17 @@ def decoded() -> Iterator[object]:
     """PyAV in one thread; a byte of every plane is looked at, nothing is copied."""
     import av
 
-    with av.open(str(clip())) as container:
+    with av.open(str(_short())) as container:
         stream = container.streams.video[0]
         stream.thread_type, stream.thread_count = "NONE", 1
-        for index, frame in enumerate(container.decode(stream)):
-            if index == VIDEO_FRAMES:
-                break
+        for frame in container.decode(stream):
             yield [memoryview(plane)[0] for plane in frame.planes]
 
 
 def captured() -> Iterator[Array]:
     import cv2
 
-    reader = cv2.VideoCapture(str(clip()))
+    reader = cv2.VideoCapture(str(_short()))
     for _ in range(VIDEO_FRAMES):
         yield reader.read()[1]
     reader.release()

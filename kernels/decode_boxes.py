@@ -13,16 +13,17 @@ V8, V5 and EndToEnd agree to the bit wherever they run; families with exponentia
 import ctypes
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vedette.kernels import native
-from vedette.kernels._decode_boxes_cases import CASES as CASES
-from vedette.kernels._decode_boxes_families import FAMILIES, Dense
 from vedette.kernels.box_layouts import EndToEnd, Layout, Plan, Priors, plan
 from vedette.kernels.native import F32, FLOAT, INT
+
+if TYPE_CHECKING:
+    from vedette.kernels._decode_boxes_families import Dense
 
 Array = NDArray[Any]
 Mapped = tuple[float, float, float, float]  # left, top, gain_x, gain_y
@@ -61,6 +62,8 @@ def decode_boxes_reference(
     Raises:
         ValueError: no output of this family has these shapes; or conf is negative.
     """
+    from vedette.kernels._decode_boxes_families import FAMILIES
+
     arrays = [np.ascontiguousarray(output, np.float32) for output in outputs]
     plan(layout, tuple(array.shape for array in arrays))
     _require(conf)
@@ -76,7 +79,7 @@ def decode_boxes_reference(
     return Decoded(boxes[best], scores[best], class_ids[best], anchors[best])
 
 
-def _chosen(dense: Dense, conf: np.float32, *, multi_label: bool) -> tuple[Array, Array]:
+def _chosen(dense: "Dense", conf: np.float32, *, multi_label: bool) -> tuple[Array, Array]:
     """Anchors and classes of all candidates."""
     allowed = np.isfinite(dense.scores) & (dense.scores > conf)
     if dense.objectness is not None:

@@ -11,7 +11,6 @@ from functools import lru_cache
 import numpy as np
 
 from vedette.kernels import native
-from vedette.kernels._letterbox_cases import CASES as CASES
 from vedette.kernels.native import INT
 from vedette.kernels.picture import (
     Array,

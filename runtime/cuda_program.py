@@ -90,7 +90,7 @@ class Program:
         self._picture_at = [self._addresses_of(index) for index in range(len(key.pictures))]
         self.reader.set_constants(self._constants.host, self._at)
         self._constants.upload()
-        self._done = self._device.event()
+        self._begun, self._done = self._device.event(timing=True), self._device.event(timing=True)
 
     def write(self, frames: Sequence[Frame], placements: Sequence[Placement], conf: float) -> None:
         """Copy a batch and its parameters into pinned memory."""
@@ -109,22 +109,23 @@ class Program:
 
     def launch(self) -> None:
         """Begin."""
+        self._device.mark(self._begun)
         self._replay.launch(self._record)
         self._device.mark(self._done)
 
-    def fetch(self) -> Any:
-        """Wait for it; copies of what came down: what the reader takes.
+    def fetch(self) -> tuple[Any, float]:
+        """Wait for it; copies of what came down: what the reader takes; and milliseconds of the GPU, by its own clock.
 
         Raises:
             CudaError: some of it failed.
         """
         self._device.wait(self._done)
-        return self.reader.take(self._down.host)
+        return self.reader.take(self._down.host), self._begun.time_till(self._done)
 
     def release(self) -> None:
         """Free the graph, the session and the memory; nothing of it may be in flight."""
         self._replay.release()
-        del self._done
+        del self._begun, self._done
         self._owned.close()
 
     def _record(self) -> None:

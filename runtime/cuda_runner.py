@@ -2,7 +2,8 @@
 
 In: Frames.  Out: Results, equal to a HostRunner's.  Two batches may be in flight, each on a track with memory of its own.
 What happens to a batch of one shape is a Program (cuda_program.py): run as it is the first time, then captured as a
-CUDA graph and replayed. latency_ms: preprocess is the copy into pinned memory, inference all of the GPU's work.
+CUDA graph and replayed. latency_ms: preprocess is the copy into pinned memory, inference the wait for all of the GPU's
+work, gpu that work by the GPU's own clock.
 """
 
 import contextlib
@@ -83,8 +84,8 @@ class CudaRunner:
         track.programs.move_to_end(key)
         return track.programs[key]
 
-    def fetch(self, program: Program) -> Any:
-        """What a batch left in pinned memory, which the next batch on its track overwrites."""
+    def fetch(self, program: Program) -> tuple[Any, float]:
+        """What a batch left in pinned memory, which the next batch on its track overwrites, and the GPU's milliseconds."""
         with device_errors():
             return self._device.call(program.fetch)
 
@@ -137,5 +138,6 @@ class _Run:
         if self._fetched is None:
             with self.watch("inference"):
                 program = self.begun.result()
-                self._fetched = program, self._runner.fetch(program)
+                found, self.watch.ms["gpu"] = self._runner.fetch(program)
+            self._fetched = program, found
         return self._fetched

@@ -8,13 +8,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vedette.runtime.frame import Array, Frame
-from vedette.runtime.objects import ObjectMasks, OrientedBoxes
 from vedette.runtime.plugins import load
+
+if TYPE_CHECKING:
+    from vedette.runtime.objects import ObjectMasks, OrientedBoxes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,9 +139,9 @@ class Result:
     task: str
     names: Mapping[int, str]
     boxes: Boxes | None = None
-    masks: Masks | ObjectMasks | None = None
+    masks: "Masks | ObjectMasks | None" = None
     keypoints: Keypoints | None = None
-    obb: OrientedBoxes | None = None
+    obb: "OrientedBoxes | None" = None
     segmentation: Segmentation | None = None
     image: Array | None = (
         None  # uint8 [H, W, 3] BGR that a network made of the frame, at the frame's size or larger

@@ -8,7 +8,6 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Protocol
 
-from vedette.runtime.bundle import PART
 from vedette.runtime.decoders import parameters_of
 from vedette.runtime.engine import Engine
 from vedette.runtime.errors import ModelError, VedetteError
@@ -16,7 +15,7 @@ from vedette.runtime.frame import Array, Frame
 from vedette.runtime.host_boxes import host_boxes
 from vedette.runtime.intake import SIZES as SIZES
 from vedette.runtime.intake import Intake, in_batches
-from vedette.runtime.manifest import Manifest
+from vedette.runtime.manifest import PART, Manifest
 from vedette.runtime.plugins import load
 from vedette.runtime.preprocess import Placement, Size
 from vedette.runtime.results import Result, no_boxes

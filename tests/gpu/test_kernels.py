@@ -7,7 +7,8 @@ import pytest
 from cuda_host import check, launches
 
 from gpu.on_device import Copied, OnDevice
-from vedette.kernels.decode_boxes import CASES, IDENTITY
+from vedette.kernels._decode_boxes_cases import CASES
+from vedette.kernels.decode_boxes import IDENTITY
 from vedette.kernels.device import Device
 
 pytestmark = pytest.mark.gpu

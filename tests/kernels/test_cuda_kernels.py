@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from vedette.kernels import launches as kernel_launches
 from vedette.kernels import nms as nms_py
 from vedette.kernels import paf as paf_py
+from vedette.kernels._decode_boxes_cases import CASES
 from vedette.kernels._paf_cases import CASE_CHANNELS, CASE_PAIRS
 from vedette.kernels._take_columns_launches import launch_take_columns
 from vedette.kernels.box_layouts import V5, V8, EndToEnd, Layout, plan
-from vedette.kernels.decode_boxes import CASES, IDENTITY
+from vedette.kernels.decode_boxes import IDENTITY
 
 seeds = st.integers(0, 2**32 - 1)
 pytestmark = needs_gpp

@@ -13,7 +13,7 @@ from levels import LEVELS, need_level, run_at_level
 from neon import Call, on_arm, sanitized
 
 from vedette.kernels import native
-from vedette.kernels._decode_boxes_cases import Array, Case, scene
+from vedette.kernels._decode_boxes_cases import CASES, Array, Case, scene
 from vedette.kernels._decode_boxes_families import FAMILIES
 from vedette.kernels.box_layouts import (
     LAYOUTS,
@@ -29,7 +29,7 @@ from vedette.kernels.box_layouts import (
     Yolox,
     plan,
 )
-from vedette.kernels.decode_boxes import CASES, Decoded, decode_boxes, decode_boxes_reference
+from vedette.kernels.decode_boxes import Decoded, decode_boxes, decode_boxes_reference
 from vedette.kernels.nms import nms
 
 EXACT = V8 | V5 | EndToEnd  # only + - * / and comparisons

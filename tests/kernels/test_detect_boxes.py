@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vedette.kernels._decode_boxes_cases import scene
+from vedette.kernels._decode_boxes_cases import CASES, scene
 from vedette.kernels.box_layouts import V5, V8, EndToEnd, Layout
-from vedette.kernels.decode_boxes import CASES, Array
+from vedette.kernels.decode_boxes import Array
 from vedette.kernels.detect_boxes import Detector, Found, Wanted, detect_boxes_reference
 
 PLACES: Any = {"size": (640, 360), "image": (10.0, 20.0, 0.5, 0.75)}

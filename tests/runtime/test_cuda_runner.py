@@ -67,7 +67,9 @@ def test_batches_of_any_size_and_shape_are_what_the_host_finds(tmp_path: Path) -
     with machine():
         runner, host, engine = runners(toy.onnx_model(tmp_path))
         for frames in (mixed, mixed[:1], mixed[1:], mixed, mixed[::-1], pictures(4), pictures(4)):
-            assert_equal(run(runner, frames), run(host, frames))
+            found = run(runner, frames)
+            assert_equal(found, run(host, frames))
+            assert all(result.latency_ms["gpu"] > 0 for result in found)
         runner.close()
         engine.close()
 
