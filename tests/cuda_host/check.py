@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cuda_host import guided_steps, heatmaps, labels, launches, masks, paf
 from cuda_host.shim import HERE, Library, Order
+from vedette.kernels import _decode_boxes_cases
 from vedette.kernels import decode_boxes as decode_py
 from vedette.kernels import nms as nms_py
 from vedette.kernels._letterbox_cases import CASES, Case
@@ -205,7 +206,7 @@ def _check_close(found: decode_py.Decoded, expected: decode_py.Decoded) -> None:
 
 
 def _decode_cases(library: Library) -> None:
-    for name, make in decode_py.CASES.items():
+    for name, make in _decode_boxes_cases.CASES.items():
         case = make()
         if name != "v8 worst":  # 672,000 candidates: in a test of its own
             images = [(case.outputs, case.conf, decode_py.IDENTITY)]
