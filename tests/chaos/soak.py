@@ -61,9 +61,11 @@ class Samples:
         return float(np.median(values[times > seconds * 0.8]) - settled)
 
     def fewest(self, seconds: float) -> tuple[tuple[int, int], tuple[int, int]]:
-        """The fewest (threads, files) before and after the middle: what comes and goes is in neither, what leaks in the second."""
+        """The fewest (threads, files) before and after the middle: what comes and goes is in neither, a leak is."""
         halves = [[pair for at, pair in self.handles if (at > seconds / 2) == late] for late in (False, True)]
-        first, second = ((min(t for t, _ in half), min(f for _, f in half)) for half in halves)
+        first, second = (
+            (min((t for t, _ in half), default=0), min((f for _, f in half), default=0)) for half in halves
+        )
         return first, second
 
 
