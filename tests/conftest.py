@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,16 @@ from clips import write_video
 from diffusers_pairs import SAME_NETWORK, Both, both_of
 
 from vedette.runtime import redaction
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where processes test side by side, each has one thread: those of PyTorch would wait for each other at full speed.
+
+    OpenMP reads these as it is loaded, and the processes inherit them.
+    """
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(autouse=True)
