@@ -38,6 +38,21 @@ def refused(place: Path, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+def test_a_fork_says_what_a_process_of_its_own_does(place: Path) -> None:
+    """Else the tests that ask forked.py would show nothing."""
+    words = ["run", "missing.onnx", "photo.png"]
+    own = subprocess.run(
+        [sys.executable, "-m", "vedette", *words],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    fork = vedette(*words, cwd=place)
+    assert (fork.returncode, fork.stdout, fork.stderr) == (own.returncode, own.stdout, own.stderr)
+    assert own.returncode == 4
+
+
 def test_a_missing_model(place: Path) -> None:
     code, told = refused(place, "run", "missing.onnx", "photo.png")
     assert code == 4
