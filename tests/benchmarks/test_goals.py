@@ -1,7 +1,6 @@
 """The benchmarks' own arithmetic: verdicts, turns, the counter of allocations, and the page that is made of results."""
 
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -221,7 +220,6 @@ print(found[50_000], found[60_000], found.get(16_383, 0), counter.copied())
 """
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="needs cc")
 def test_large_allocations_and_copies_are_counted(tmp_path: Path) -> None:
     library = tmp_path / "allocations.so"
     flags = ["-O2", "-shared", "-fPIC", "-fno-builtin", "-fno-tree-loop-distribute-patterns"]

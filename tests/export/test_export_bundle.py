@@ -187,11 +187,10 @@ def test_the_bundle_finds_what_the_eager_module_finds(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [50, pytest.param(200, marks=pytest.mark.soak)])
 def test_the_bundle_finds_what_the_eager_module_finds_in_many_scenes(
-    exported: dict[str, Path], eager: Eager, count: int
+    exported: dict[str, Path], eager: Eager
 ) -> None:
-    images = [scene(index, seed=22, split="val").image for index in range(count)]
+    images = [scene(index, seed=22, split="val").image for index in range(200)]
     with closing(Model(exported["fp32"], backend="onnxruntime")) as model:
         agreement(model, eager, images, 4)
 
